@@ -1,0 +1,1 @@
+"""Decides whether a submitted operator is right and how fast it is."""

@@ -1,0 +1,162 @@
+"""Memory the judge shares with one party, and what it writes around the buffers in it.
+
+Every buffer lies between two guard bands of secret bytes. Outputs are poisoned before each call
+with non-finite values of a random payload, so a value that was not written cannot pass.
+"""
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
+
+import numpy as np
+import numpy.typing as npt
+
+from judge.problem import DType, TensorSpec
+from sandbox.harness.protocol import TensorArg
+
+GUARD_BYTES = 4096
+ALIGNMENT = 64
+
+Bytes = npt.NDArray[np.uint8]
+
+_BITS: dict[int, type[np.unsignedinteger[npt.NBitBase]]] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+# Exponent all ones and the top mantissa bit: a quiet NaN, whatever the payload below.
+_NAN = {
+    DType.FLOAT16: (0x7E00, 9),
+    DType.BFLOAT16: (0x7FC0, 6),
+    DType.FLOAT32: (0x7FC0_0000, 22),
+    DType.FLOAT64: (0x7FF8_0000_0000_0000, 51),
+}
+
+
+class SharedMemory:
+    """Anonymous pages that can be given to a sandbox by descriptor and can never change size.
+
+    Without the seals a contestant could shrink the file under the judge's mapping and kill the
+    judge with SIGBUS.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.size = size
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, size)
+        fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+        self.map = mmap.mmap(self.fd, size)
+
+    def close(self) -> None:
+        """Give the pages back; they go when the sandbox is gone as well."""
+        os.close(self.fd)
+        # The mapping itself goes with the last numpy view of it: closing it here would raise.
+        del self.map
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One tensor's place in an arena, guards at both ends."""
+
+    spec: TensorSpec
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.spec.dtype.itemsize
+
+    def argument(self) -> TensorArg:
+        return TensorArg(self.spec.dtype.value, self.offset, self.shape)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one workload's buffers lie, and the secret around them."""
+
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    guard: Bytes
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        return self.inputs + self.outputs
+
+
+class Arena:
+    """The data pages shared with one party."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = SharedMemory("arena", size)
+        self._bytes: Bytes = np.frombuffer(self.memory.map, np.uint8)
+        self._used = 0
+
+    @property
+    def size(self) -> int:
+        return self.memory.size
+
+    def write(self, data: bytes) -> TensorArg:
+        """Put raw bytes into the arena (an artifact) and say where they lie."""
+        offset = self._take(len(data))
+        self._bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        return TensorArg("int32", offset, (len(data),))
+
+    def place(
+        self,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        dims: Mapping[str, int],
+        rng: np.random.Generator,
+    ) -> Placement:
+        """Lay out a workload's buffers at random offsets (multiples of 64 bytes).
+
+        Raises:
+            MemoryError: the arena is too small for the workload.
+        """
+        placed = []
+        for spec in inputs + outputs:
+            shape = spec.sizes(dims)
+            nbytes = int(np.prod(shape)) * spec.dtype.itemsize
+            slide = int(rng.integers(0, 64)) * ALIGNMENT
+            start = self._take(nbytes + 2 * GUARD_BYTES + slide + ALIGNMENT)
+            placed.append(Buffer(spec, shape, start + GUARD_BYTES + slide))
+        guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
+        placement = Placement(tuple(placed[: len(inputs)]), tuple(placed[len(inputs) :]), guard)
+        for buffer in placement.buffers:
+            for band in self._guards(buffer):
+                band[:] = guard[: len(band)]
+        return placement
+
+    def view(self, buffer: Buffer) -> Bytes:
+        """The buffer's bytes, live: both sides see writes."""
+        return self._bytes[buffer.offset : buffer.offset + buffer.nbytes]
+
+    def poison(self, buffer: Buffer, rng: np.random.Generator) -> None:
+        """Fill with non-finite values of a fresh payload (floats) or a fresh pattern (integers)."""
+        dtype = buffer.spec.dtype
+        nan, payload_bits = _NAN.get(dtype, (0, dtype.itemsize * 8 - 1))
+        pattern = nan | int(rng.integers(1, 1 << min(payload_bits, 62)))
+        self.view(buffer).view(_BITS[dtype.itemsize]).fill(pattern)
+
+    def guards_intact(self, placement: Placement) -> bool:
+        """Whether nothing was written around the buffers."""
+        return all(
+            np.array_equal(band, placement.guard[: len(band)])
+            for buffer in placement.buffers
+            for band in self._guards(buffer)
+        )
+
+    def close(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+        self.memory.close()
+
+    def _guards(self, buffer: Buffer) -> tuple[Bytes, Bytes]:
+        start, end = buffer.offset, buffer.offset + buffer.nbytes
+        return self._bytes[start - GUARD_BYTES : start], self._bytes[end : end + GUARD_BYTES]
+
+    def _take(self, nbytes: int) -> int:
+        offset = self._used
+        self._used += -(-nbytes // ALIGNMENT) * ALIGNMENT
+        if self._used > self.size:
+            raise MemoryError(
+                f"the workloads need more than the {self.size >> 20} MiB of an arena"
+            )
+        return offset

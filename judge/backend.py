@@ -1,0 +1,21 @@
+"""The sandbox back ends by name. Imported late: each pulls in what only it needs."""
+
+from judge.errors import UserError
+from judge.settings import SandboxName
+from sandbox.base import Sandbox, SandboxError
+
+
+def make_sandbox(name: SandboxName) -> Sandbox:
+    """The back end of that name. Raises UserError if it does not work on this machine."""
+    try:
+        if name == "dummy":
+            from sandbox.dummy import Dummy
+
+            return Dummy()
+        from sandbox.bubblewrap import Bubblewrap
+
+        return Bubblewrap()
+    except SandboxError as error:
+        raise UserError(
+            f"the sandbox {name!r} does not work on this machine: {error}", code="no-sandbox"
+        ) from error

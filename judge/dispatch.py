@@ -1,0 +1,264 @@
+"""The worker's parent process: waits for work, and forks a child for every judgement.
+
+It listens on one RQ queue, and asks the service itself when Redis is away, not configured, or
+has been quiet for a few seconds. It holds a warm sandbox meanwhile. A child dies with it.
+"""
+
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq import Worker as RQWorker
+from rq.exceptions import DequeueTimeout, StopRequested
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from judge.cache import PackageCache
+from judge.client import Client
+from judge.errors import ApiError
+from judge.lease import Interrupts
+from judge.pool import Pool
+from judge.processes import die_with_parent
+from judge.settings import WorkerSettings
+from judge.spool import Spool
+from judge.wire import Claim
+from judge.worker import Evaluate, Work, claim_request, current, hand_in, perform
+
+_LOG = structlog.get_logger("opjudge.worker")
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TOO_SOON_S = 0.5
+_TIMEOUT_S = 10.0
+
+
+class Dispatcher:
+    """One worker for one device.
+
+    Args:
+        evaluate: judges one claimed submission, in the child.
+        pool: where warm sandboxes come from.
+    """
+
+    def __init__(self, settings: WorkerSettings, evaluate: Evaluate, pool: Pool) -> None:
+        self._settings = settings
+        self._evaluate = evaluate
+        self._pool = pool
+        self._token = settings.token()
+        self._spool = Spool(settings.home / "spool")
+        self._packages = PackageCache(settings.home / "packages")
+        self._interrupts = Interrupts()
+        self._pid = os.getpid()
+        self._child: int | None = None
+        self._stopping = False
+        self._heard = True
+        self._client = self._connect()
+        self._redis_worker: RedisWorker | None = None
+
+    def run(self) -> None:
+        """Judge until SIGTERM or SIGINT: then what is being judged is given back, and that is all.
+
+        Raises ApiError if the service refuses this worker.
+        """
+        try:
+            while not self._stopping:
+                try:
+                    self._cycle()
+                except StopRequested:
+                    # RQ's handler, in the moment between its loop and ours.
+                    self._stopping = True
+        finally:
+            self._pool.close()
+            self._client.close()
+        _LOG.info("worker stopped", worker=self._settings.name)
+
+    def stop(self) -> None:
+        """Take no more work; called by whoever got the signal."""
+        self._stopping = True
+
+    @contextmanager
+    def ready(self) -> Iterator[Work]:
+        """Around every judgement, in the parent: everything the child will need."""
+        self.deliver_spool()
+        with self._pool.lend() as warm:
+            work = Work(
+                settings=self._settings,
+                connect=self._connect,
+                evaluate=self._evaluate,
+                packages=self._packages,
+                spool=self._spool,
+                warm=warm,
+                interrupts=self._interrupts,
+            )
+            token = current.set(work)
+            try:
+                yield work
+            finally:
+                current.reset(token)
+        if not self._stopping:
+            self._pool.fill()
+
+    def enter_child(self) -> None:
+        """First thing in a child: die with the parent, and be told to stop by it alone."""
+        die_with_parent(self._pid)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._interrupts.install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def deliver_spool(self) -> None:
+        """Try once to hand in what could not be handed in earlier."""
+        for undelivered in self._spool:
+            if not hand_in(undelivered, self._client):
+                return
+            self._spool.remove(undelivered.judgement_id)
+
+    def _cycle(self) -> None:
+        self._take_signals()
+        self._pool.fill()
+        self.deliver_spool()
+        claim = self._poll()
+        if claim is not None:
+            self._judge(claim)
+        elif self._settings.redis_url is None or not self._listen(self._settings.redis_url):
+            self._idle()
+
+    def _poll(self) -> Claim | None:
+        """Ask the service for work; without an answer there is none."""
+        try:
+            claim = self._client.claim_next(claim_request(self._settings))
+        except ApiError as error:
+            if error.status in (401, 403, 404, 422):
+                raise
+            if self._heard:
+                _LOG.warning("the service does not answer", why=str(error))
+            self._heard = False
+            return None
+        self._heard = True
+        return claim
+
+    def _judge(self, claim: Claim) -> None:
+        """Judge in a child of our own, as RQ does in its work-horse."""
+        with self.ready() as work:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+            child = multiprocessing.get_context("fork").Process(
+                target=self._child_main, args=(claim, work)
+            )
+            child.start()
+            self._child = child.pid
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            child.join()
+            self._child = None
+            child.close()
+
+    def _child_main(self, claim: Claim, work: Work) -> None:
+        self.enter_child()
+        with self._connect() as client:
+            perform(claim, work, client)
+
+    def _listen(self, redis_url: str) -> bool:
+        """Work off the RQ queue until it has been quiet for a while. False if Redis is away."""
+        started = time.monotonic()
+        try:
+            if self._redis_worker is None:
+                redis = Redis.from_url(redis_url, socket_connect_timeout=2)
+                self._redis_worker = RedisWorker(self, redis, self._settings)
+            worked = self._redis_worker.work(
+                max_idle_time=math.ceil(self._settings.poll_s), logging_level="ERROR"
+            )
+        except RedisError as error:
+            _LOG.warning("Redis is away; polling instead", why=str(error))
+            self._redis_worker = None
+            return False
+        finally:
+            self._take_signals()
+        # RQ gives up on whatever it does not know; never spin on that.
+        return worked or self._stopping or time.monotonic() - started > _TOO_SOON_S
+
+    def _idle(self) -> None:
+        """Wait for the next poll, or for a signal."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            if signal.sigtimedwait(_STOP_SIGNALS, self._settings.poll_s) is not None:
+                self._stopping = True
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def _take_signals(self) -> None:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._on_stop)
+
+    def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        again, self._stopping = self._stopping, True
+        if self._child is not None:
+            # Asked twice, the child is not waited for; its lease runs out by itself.
+            os.kill(self._child, signal.SIGKILL if again else signal.SIGTERM)
+
+    def _connect(self) -> Client:
+        return Client(self._settings.url, self._token, timeout_s=_TIMEOUT_S)
+
+
+class RedisWorker(RQWorker):
+    """RQ's worker with what judging needs: warm sandboxes, and children that never outlive it."""
+
+    def __init__(self, owner: Dispatcher, connection: Redis, settings: WorkerSettings) -> None:
+        super().__init__(
+            [Queue(settings.queue, connection=connection, serializer=JSONSerializer)],
+            # A name of its own per start: one killed a moment ago is still on RQ's books.
+            name=f"{settings.name}-{os.getpid()}-{time.time_ns()}",
+            connection=connection,
+            serializer=JSONSerializer,
+            worker_ttl=30,
+            maintenance_interval=30,
+            job_monitoring_interval=10,
+        )
+        self._owner = owner
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """RQ's own loop waits for an absent Redis for ever; ours fails, and polling takes over."""
+        self.set_state("idle")
+        self.heartbeat()
+        try:
+            return self.queue_class.dequeue_any(
+                self.queues,
+                max_idle_time or timeout,
+                connection=self.connection,
+                job_class=self.job_class,
+                serializer=self.serializer,
+                death_penalty_class=self.death_penalty_class,
+            )
+        except DequeueTimeout:
+            return None
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        with self._owner.ready():
+            super().execute_job(job, queue)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """RQ would quit over a lost Redis here, and leave the work-horse running."""
+        try:
+            super().maintain_heartbeats(job, execution)
+        except RedisError as error:
+            _LOG.warning("Redis is away; judging goes on", why=str(error))
+
+    def subscribe(self) -> None:
+        """No thread for RQ's remote commands: a parent that forks is better off without any."""
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._owner.stop()
+        if self.horse_pid:
+            self.kill_horse(signal.SIGTERM)
+
+    def setup_work_horse_signals(self) -> None:
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
+        self._owner.enter_child()

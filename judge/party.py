@@ -1,0 +1,241 @@
+"""One side of a judging: a harness in its sandbox, its shared pages, and the clock outside it.
+
+The program in the sandbox runs only between `resume` and the verified `stop` of one request.
+"""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from judge.arena import Arena, SharedMemory
+from judge.verdict import Language, Verdict
+from sandbox.base import Command, Resident, Sandbox
+from sandbox.harness import protocol
+from sandbox.harness.protocol import Arg, Op
+from sandbox.jail import python_argv
+from sandbox.limits import Limits
+from sandbox.outcome import Outcome, Status
+
+ARENA_BYTES = 2 << 30
+"""Virtual size of an arena. Pages cost memory only once they are written."""
+
+BOOT_LIMIT_S = 60.0
+_LOOK_EVERY = 4096  # spins between two looks at the deadline: about 0.3 ms
+
+Library = Literal["torch", "numpy", "none"]
+
+_LIMIT_VERDICTS = {
+    Status.MEMORY_LIMIT: Verdict.MLE,
+    Status.OUTPUT_LIMIT: Verdict.OLE,
+    Status.FILE_LIMIT: Verdict.OLE,
+    Status.CPU_LIMIT: Verdict.TLE,
+    Status.WALL_LIMIT: Verdict.TLE,
+    Status.VIOLATION: Verdict.SV,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The end of one request.
+
+    Attributes:
+        ns: nanoseconds from just before the program was continued to the sight of DONE.
+        failure: None, or the verdict the request itself has earned.
+        message: why, for the contestant (their own traceback, for example).
+        absent: the optional function asked for does not exist.
+    """
+
+    ns: int
+    failure: Verdict | None = None
+    message: str = ""
+    absent: bool = False
+
+
+class Party:
+    """A harness under the judge's clock. Use as a context manager.
+
+    Args:
+        library: what the harness imports before its first request.
+        cores: where it may run while its clock runs.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        limits: Limits,
+        library: Library,
+        threads: int = 1,
+        arena_bytes: int = ARENA_BYTES,
+    ) -> None:
+        self.library = library
+        self.arena = Arena(arena_bytes)
+        self._control = SharedMemory("control", protocol.CONTROL_BYTES)
+        self._page = memoryview(self._control.map)
+        self._words = self._page.cast("Q")
+        self._sequence = protocol.BOOT
+        self._yield = False
+        self._outcome: Outcome | None = None
+        self.stopped = False
+        self._resident: Resident = sandbox.start(self._command(library, threads), limits)
+
+    def _command(self, library: Library, threads: int) -> Command:
+        fds = (self._control.fd, self.arena.memory.fd)
+        return Command(
+            argv=python_argv("sandbox.harness", *map(str, (*fds, self.arena.size)), library),
+            share=fds,
+            environment={"OMP_NUM_THREADS": str(threads)},
+            interpreter=True,
+        )
+
+    @property
+    def resident(self) -> Resident:
+        return self._resident
+
+    def ready(self, limit_s: float = BOOT_LIMIT_S) -> Reply:
+        """Wait until the harness has imported its library, then stop it."""
+        if self.stopped:
+            return Reply(0)
+        return self._await(time.perf_counter_ns(), int(limit_s * 1e9), patient=True)
+
+    def pin(self, cores: Sequence[int], *, shared_with_judge: bool) -> None:
+        """Keep the program on these cores; give way while spinning if the judge shares them."""
+        self._yield = shared_with_judge
+        for thread in os.listdir(f"/proc/{self._resident.pid}/task"):
+            os.sched_setaffinity(int(thread), cores)
+
+    def load(
+        self,
+        artifact: bytes,
+        language: Language,
+        directives: Mapping[str, str],
+        limit_s: float,
+    ) -> Reply:
+        """Hand the built submission over and have it imported."""
+        args = (
+            self.arena.write(artifact),
+            int(language is Language.CPP),
+            int(directives.get("arrays") == "numpy"),
+        )
+        return self.request(Op.LOAD, protocol.encode(args), limit_s)
+
+    def prepare(self, args: Sequence[Arg], limit_s: float) -> Reply:
+        """Call `prepare`, if the submission has one."""
+        return self.request(Op.PREPARE, protocol.encode(args), limit_s)
+
+    def request(self, op: Op, descriptor: bytes, limit_s: float) -> Reply:
+        """Let the program serve one request; it is stopped before and after.
+
+        Returns when the program has answered, died, or run out of `limit_s` seconds. A program
+        that died or ran out of time is gone for good.
+        """
+        words, page = self._words, self._page
+        page[protocol.DESCRIPTOR_AT : protocol.DESCRIPTOR_AT + len(descriptor)] = descriptor
+        words[protocol.SIZE] = len(descriptor)
+        words[protocol.OP] = op
+        words[protocol.REPLY] = words[protocol.TEXT_SIZE] = 0
+        self._sequence += 1
+        words[protocol.GO] = self._sequence
+        resume = self._resident.resume
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            start = time.perf_counter_ns()
+            resume()
+            return self._await(start, int(limit_s * 1e9))
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _await(self, start: int, limit_ns: int, *, patient: bool = False) -> Reply:
+        words, wanted, clock = self._words, self._sequence, time.perf_counter_ns
+        done, look_at = protocol.DONE, _LOOK_EVERY
+        spins, gives_way = 0, self._yield
+        while words[done] != wanted:
+            spins += 1
+            if gives_way:
+                os.sched_yield()
+            if spins >= look_at:
+                look_at += _LOOK_EVERY
+                if clock() - start > limit_ns:
+                    return self._give_up(clock() - start, Verdict.TLE)
+                if not self._resident.alive():
+                    return self._died(clock() - start)
+                if patient:
+                    time.sleep(0.002)
+        end = clock()
+        self._resident.stop()
+        self.stopped = True
+        return self._reply(end - start)
+
+    def _reply(self, ns: int) -> Reply:
+        self._resident.check()
+        if not self._resident.alive():
+            return self._died(ns)
+        code = self._words[protocol.REPLY]
+        if code == protocol.Reply.OK:
+            return Reply(ns)
+        if code == protocol.Reply.ABSENT:
+            return Reply(ns, absent=True)
+        failure = Verdict.MLE if code == protocol.Reply.NO_MEMORY else Verdict.RTE
+        return Reply(ns, failure, self._text())
+
+    def _text(self) -> str:
+        size = min(int(self._words[protocol.TEXT_SIZE]), protocol.TEXT_BYTES)
+        data = bytes(self._page[protocol.TEXT_AT : protocol.TEXT_AT + size])
+        return data.decode("utf-8", "replace")
+
+    def _give_up(self, ns: int, verdict: Verdict) -> Reply:
+        self.end()
+        return Reply(ns, verdict, f"stopped after {ns / 1e9:.2f} s")
+
+    def _died(self, ns: int) -> Reply:
+        outcome = self.end()
+        verdict = _LIMIT_VERDICTS.get(outcome.status, Verdict.RTE)
+        return Reply(ns, verdict, explain(outcome))
+
+    def end(self) -> Outcome:
+        """Destroy the sandbox and give the pages back; idempotent."""
+        if self._outcome is None:
+            self._outcome = self._resident.end()
+            self._words.release()
+            self._page.release()
+            self._control.close()
+            self.arena.close()
+        return self._outcome
+
+    def __enter__(self) -> "Party":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.end()
+
+
+def explain(outcome: Outcome) -> str:
+    """One line on how a program ended, with the end of what it printed to stderr."""
+    if outcome.status is Status.SIGNALLED and outcome.signal is not None:
+        text = f"killed by signal {outcome.signal} ({_signal_name(outcome.signal)})"
+    elif outcome.status in _LIMIT_VERDICTS:
+        text = f"stopped: {outcome.status.value.replace('_', ' ')}"
+    else:
+        code = "" if outcome.exit_code is None else f" with status {outcome.exit_code}"
+        text = f"the process exited{code} during the call"
+    stderr = outcome.stderr.decode("utf-8", "replace").strip()
+    return f"{text}\n{stderr[-2000:]}".strip()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def split_cores(available: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """The judge's own core, and those of the parties (the same one where there is only one)."""
+    first, *rest = sorted(available)
+    return first, tuple(rest) or (first,)
+

@@ -1,0 +1,288 @@
+"""What an operator problem is: the typed operator, its workloads, tolerance, cost and limits.
+
+These are the models of `problem.yaml`; `judge.package` reads them from disk with file and line.
+"""
+
+import ast
+import operator as op
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+FORMAT_VERSION = "opjudge-2026"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DType(StrEnum):
+    """Element types a judged buffer can have."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    INT32 = "int32"
+    INT64 = "int64"
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return {"float64": 8, "int64": 8, "float32": 4, "int32": 4}.get(self.value, 2)
+
+    @property
+    def floating(self) -> bool:
+        return self.value.startswith(("float", "bfloat"))
+
+    @property
+    def unit_roundoff(self) -> float:
+        """u of the format (half a unit in the last place of 1.0); 0 for integers."""
+        bits = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}.get(self.value)
+        return 2.0**-bits if bits else 0.0
+
+
+class Distribution(Strict):
+    """How an input is filled where `make_inputs` does not say otherwise."""
+
+    kind: Literal["normal", "uniform", "integers"] = "normal"
+    low: float = -1.0
+    high: float = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class TensorSpec(Strict):
+    """One input or output buffer, C-contiguous.
+
+    Attributes:
+        shape: names of declared dims, or fixed sizes.
+    """
+
+    name: Name
+    dtype: DType
+    shape: tuple[Name | int, ...] = Field(min_length=1, max_length=6)
+    distribution: Distribution = Distribution()
+
+    def sizes(self, dims: Mapping[str, int]) -> tuple[int, ...]:
+        """The shape under the given dims."""
+        return tuple(dims[d] if isinstance(d, str) else d for d in self.shape)
+
+
+class AttributeSpec(Strict):
+    """A scalar passed by value after the tensors."""
+
+    name: Name
+    type: Literal["int", "float"]
+    default: int | float
+
+
+class Operator(Strict):
+    """The typed signature everything else is derived from."""
+
+    dims: tuple[Name, ...] = Field(min_length=1)
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    attributes: tuple[AttributeSpec, ...] = ()
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        return self.inputs + self.outputs
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        names = [*self.dims, *(t.name for t in self.tensors), *(a.name for a in self.attributes)]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"name {twice[0]!r} is declared twice")
+        for tensor in self.tensors:
+            for dim in tensor.shape:
+                if isinstance(dim, str) and dim not in self.dims:
+                    raise ValueError(
+                        f"shape of {tensor.name!r} names the undeclared dim {dim!r}; "
+                        f"declared: {', '.join(self.dims)}"
+                    )
+        return self
+
+
+class Workload(Strict):
+    """One shape the operator is judged on.
+
+    Attributes:
+        sample: part of test mode.
+        hidden: only in ranked mode, never shown.
+        timed: part of the score.
+        weight: in the weighted geometric mean of speed-ups.
+        attributes: overrides of attribute defaults.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    dims: dict[Name, Annotated[int, Field(ge=1, le=1 << 28)]]
+    attributes: dict[Name, int | float] = Field(default_factory=dict)
+    sample: bool = False
+    hidden: bool = False
+    timed: bool = False
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.sample and self.hidden:
+            raise ValueError("a workload cannot be both `sample` and `hidden`")
+        return self
+
+
+class Tolerance(Strict):
+    """The three-gate `oracle` tolerance (or `exact`, for integers).
+
+    Attributes:
+        element: c of the element gate, |y - y*| <= c * (u * |y*| + condition).
+        max_ratio, mean_ratio, rms_ratio: error over the honest reference's own error at the same
+            precision; defaults are Ascend's level L0.
+    """
+
+    kind: Literal["oracle", "exact"] = "oracle"
+    element: Annotated[float, Field(gt=0)] = 16.0
+    max_ratio: Annotated[float, Field(ge=1)] = 10.0
+    mean_ratio: Annotated[float, Field(ge=1)] = 2.0
+    rms_ratio: Annotated[float, Field(ge=1)] = 2.0
+
+
+class Expression(str):
+    """Arithmetic over dims, e.g. ``2 * m * n * k``; + - * / // ** and parentheses only."""
+
+    __slots__ = ()
+    _operators: dict[type[ast.operator], Callable[[float, float], float]] = {
+        ast.Add: op.add,
+        ast.Sub: op.sub,
+        ast.Mult: op.mul,
+        ast.Div: op.truediv,
+        ast.FloorDiv: op.floordiv,
+        ast.Pow: op.pow,
+    }
+
+    def names(self) -> set[str]:
+        """The dims the expression uses. Raises ValueError if it is not plain arithmetic."""
+        return set(re.findall(r"[A-Za-z_]\w*", self))
+
+    def evaluate(self, dims: Mapping[str, int]) -> float:
+        """The value under the given dims. Raises ValueError if it is not plain arithmetic."""
+        try:
+            tree = ast.parse(self, mode="eval")
+        except SyntaxError as error:
+            raise ValueError(f"{str(self)!r} is not an arithmetic expression") from error
+        return self._value(tree.body, dims)
+
+    def _value(self, node: ast.expr, dims: Mapping[str, int]) -> float:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return float(node.value)
+        if isinstance(node, ast.Name) and node.id in dims:
+            return float(dims[node.id])
+        if isinstance(node, ast.BinOp) and type(node.op) in self._operators:
+            left, right = self._value(node.left, dims), self._value(node.right, dims)
+            return self._operators[type(node.op)](left, right)
+        raise ValueError(f"{str(self)!r}: only dims, numbers and + - * / // ** are allowed")
+
+
+class CostModel(Strict):
+    """Work of one call, as arithmetic over dims.
+
+    Attributes:
+        flops: floating-point operations.
+        bytes: compulsory memory traffic in bytes.
+    """
+
+    flops: str
+    bytes: str
+
+
+class ProblemLimits(Strict):
+    """What a contestant's program may use.
+
+    Attributes:
+        time_limit_s: wall-clock seconds of one call.
+        prepare_limit_s: of loading the submission and of one `prepare` call.
+        memory_mib: private memory, beyond the judge's buffers.
+        build_limit_s: of compiling.
+        source_kib: all source files together.
+    """
+
+    time_limit_s: Annotated[float, Field(gt=0, le=600)] = 2.0
+    prepare_limit_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    memory_mib: Annotated[int, Field(ge=64, le=1 << 20)] = 1024
+    build_limit_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    source_kib: Annotated[int, Field(ge=1, le=16384)] = 256
+
+
+class Scoring(Strict):
+    """How runs become a score: weighted geometric mean of clamped speed-ups."""
+
+    kind: Literal["speedup"] = "speedup"
+    min_speedup: Annotated[float, Field(gt=0)] = 0.01
+    max_speedup: Annotated[float, Field(gt=1)] = 1000.0
+
+
+class Problem(Strict):
+    """`problem.yaml`."""
+
+    problem_format_version: Literal["opjudge-2026"]
+    uuid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    name: dict[Literal["en", "zh"], str]
+    license: str
+    credits: str = ""
+    keywords: tuple[str, ...] = ()
+    devices: tuple[Literal["cpu"], ...] = ("cpu",)
+    operator: Operator
+    workloads: tuple[Workload, ...]
+    tolerance: Tolerance = Tolerance()
+    cost: CostModel
+    limits: ProblemLimits = ProblemLimits()
+    scoring: Scoring = Scoring()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "en" not in self.name:
+            raise ValueError("name: an English name (`en`) is required")
+        names = [w.name for w in self.workloads]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"workload {twice[0]!r} is declared twice")
+        if not any(w.sample for w in self.workloads):
+            raise ValueError("at least one workload must be a `sample`")
+        if not any(w.timed for w in self.workloads):
+            raise ValueError("at least one workload must be `timed`")
+        for workload in self.workloads:
+            self._check_workload(workload)
+        return self
+
+    def _check_workload(self, workload: Workload) -> None:
+        declared, given = set(self.operator.dims), set(workload.dims)
+        for dim in sorted(given - declared):
+            raise ValueError(f"workload {workload.name!r} sets the undeclared dim {dim!r}")
+        for dim in sorted(declared - given):
+            raise ValueError(f"workload {workload.name!r} does not set the dim {dim!r}")
+        for name in sorted(set(workload.attributes) - {a.name for a in self.operator.attributes}):
+            raise ValueError(f"workload {workload.name!r} sets the undeclared attribute {name!r}")
+        for label, text in (("flops", self.cost.flops), ("bytes", self.cost.bytes)):
+            try:
+                Expression(text).evaluate(workload.dims)
+            except (ValueError, ZeroDivisionError) as error:
+                raise ValueError(f"cost.{label}: {error}") from error
+
+    def attributes_of(self, workload: Workload) -> dict[str, int | float]:
+        """Attribute values for a workload, in declared order."""
+        return {
+            a.name: workload.attributes.get(a.name, a.default) for a in self.operator.attributes
+        }

@@ -1,0 +1,273 @@
+"""The stream of calls: two parties, one clock, every output verified.
+
+There are no phases a submission could tell apart. Each pass over the workloads is a random
+permutation; a timed workload gives a round (candidate and baseline on the same inputs, in random
+order), another one a single call. Every call has fresh inputs, poisoned outputs and guards.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from judge import tracks
+from judge.checker import QuickCheck, check
+from judge.errors import BaselineFailed
+from judge.oracle import Truth
+from judge.party import Party, Reply
+from judge.problem import Problem
+from judge.tracks import Outputs, Side, Track
+from judge.verdict import Status, Verdict
+from judge.wire import ErrorReport, Progress
+from sandbox.harness.protocol import Op
+
+REPORT_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much measuring one mode asks for.
+
+    Attributes:
+        checks: calls of a workload that is not timed.
+        min_rounds, max_rounds: of a timed workload.
+        half_width: stop when half the interval of the log speed-up is below this.
+        budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
+        oracle_share: share of timed rounds checked against the oracle, beyond the first two.
+    """
+
+    checks: int = 3
+    min_rounds: int = 30
+    max_rounds: int = 90
+    half_width: float = 0.004
+    budget_s: float = 6.0
+    oracle_share: float = 0.06
+
+
+class Failed(Exception):
+    """The candidate earned a verdict other than AC; raised to end the stream."""
+
+    def __init__(
+        self, verdict: Verdict, message: str, error: ErrorReport | None = None
+    ) -> None:
+        super().__init__(message)
+        self.verdict, self.message, self.error = verdict, message, error
+
+
+class Session:
+    """Runs the stream over the given tracks.
+
+    Args:
+        seed_rng: secret source of every random choice.
+        report: told now and then how far the stream is; may raise to end the judging.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        candidate: Party,
+        baseline: Party,
+        all_tracks: list[Track],
+        effort: Effort,
+        rng: np.random.Generator,
+        report: Callable[[Progress], None],
+    ) -> None:
+        self._problem, self._effort, self._rng, self._report = problem, effort, rng, report
+        self._candidate, self._baseline = candidate, baseline
+        self._tracks = all_tracks
+        self._reported_s = 0.0
+        self.null_ns: list[int] = []
+        self.kernel_ns = 0
+        self.prepare_ns = 0
+        self.has_prepare = False
+        self.hidden_seen = False
+
+    def run(self) -> None:
+        """Serve the whole stream. Raises Failed at the candidate's first failure."""
+        for track in self._stream():
+            started = time.perf_counter()
+            self._tell(track)
+            try:
+                if track.baseline is None:
+                    self._single(track)
+                else:
+                    self._round(track, track.baseline)
+            except Failed as failure:
+                track.verdict, track.error = failure.verdict, failure.error
+                track.message = failure.message
+                raise
+            track.spent_s += time.perf_counter() - started
+        for track in self._tracks:
+            for side in (track.candidate, track.baseline):
+                if side is not None:
+                    self._late_write(side, side.places)
+            track.verdict = Verdict.AC
+
+    def _stream(self) -> Iterator[Track]:
+        """Tracks in the order of their calls: everything once, then on until each is done."""
+        turn = 0
+        while active := [t for t in self._tracks if not self._finished(t)]:
+            for i in self._rng.permutation(len(active)):
+                track = active[i]
+                # Checks of untimed workloads are spread over the timed rounds.
+                if turn and track.baseline is None and self._timing() and self._rng.random() > 0.2:
+                    continue
+                yield track
+            turn += 1
+
+    def _timing(self) -> bool:
+        return any(t.baseline is not None and not t.done for t in self._tracks)
+
+    def _finished(self, track: Track) -> bool:
+        effort = self._effort
+        if track.done:
+            return True
+        if track.baseline is None:
+            track.done = track.calls >= effort.checks
+            return track.done
+        rounds = len(track.baseline.samples_ns)
+        if rounds >= effort.max_rounds:
+            track.done = True
+        elif track.spent_s > effort.budget_s and rounds >= max(3, effort.min_rounds // 3):
+            track.done = True
+        elif rounds >= effort.min_rounds and rounds % 5 == 0:
+            track.done = track.half_width(self._rng) <= effort.half_width
+        return track.done
+
+    def _single(self, track: Track) -> None:
+        inputs = track.inputs.fresh(track.calls)
+        outputs, _ = self._call(track, track.candidate, inputs)
+        track.calls += 1
+        truth = track.oracle.truth(inputs, self._rng)
+        self._verify(outputs, truth)
+
+    def _round(self, track: Track, baseline: Side) -> None:
+        inputs = track.inputs.fresh(track.calls)
+        sides = [track.candidate, baseline]
+        if self._rng.random() < 0.5:
+            sides.reverse()
+        got: dict[int, Outputs] = {}
+        for side in sides:
+            got[id(side)], ns = self._call(track, side, inputs)
+            side.samples_ns.append(ns)
+        track.calls += 1
+        self._null(baseline)
+        mine, theirs = got[id(track.candidate)], got[id(baseline)]
+        if track.calls <= 2 or self._rng.random() < self._effort.oracle_share:
+            self._ask_oracle(track, inputs, mine, theirs)
+            return
+        for name, quick in track.quick.items():
+            if (report := quick.check(name, mine[name], theirs[name])) is not None:
+                raise Failed(Verdict.WA, "", report)
+
+    def _ask_oracle(self, track: Track, inputs: Outputs, mine: Outputs, theirs: Outputs) -> None:
+        truth = track.oracle.truth(inputs, self._rng)
+        tolerance = self._problem.tolerance
+        for spec in self._problem.operator.outputs:
+            wrong = check(spec.name, theirs[spec.name], truth[spec.name], tolerance)
+            if wrong is not None:
+                raise BaselineFailed(
+                    f"the baseline's output is wrong on workload {track.workload.name!r}: {wrong}"
+                )
+            learnt = QuickCheck.learn(truth[spec.name], spec.dtype.unit_roundoff, tolerance)
+            known = track.quick.get(spec.name)
+            track.quick[spec.name] = learnt if known is None else known.widened(learnt)
+        self._verify(mine, truth)
+
+    def _verify(self, outputs: Outputs, truth: dict[str, Truth]) -> None:
+        for spec in self._problem.operator.outputs:
+            name = spec.name
+            report = check(name, outputs[name], truth[name], self._problem.tolerance)
+            if report is not None:
+                raise Failed(Verdict.WA, "", report)
+
+    def _call(self, track: Track, side: Side, inputs: Outputs) -> tuple[Outputs, int]:
+        """One timed call of one side; private outputs and nanoseconds."""
+        self._prepare(track, side)
+        place = side.places[int(self._rng.integers(len(side.places)))]
+        self._late_write(side, [place])
+        arena, placement = side.party.arena, place.placement
+        tracks.write_inputs(arena, placement, inputs)
+        for buffer in placement.outputs:
+            arena.poison(buffer, self._rng)
+        self.hidden_seen |= track.workload.hidden
+        reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
+        self.kernel_ns += reply.ns
+        self._answer(side, reply)
+        place.taken = tracks.take_outputs(arena, placement)
+        if not arena.guards_intact(placement):
+            self._broken(side, "guards", "wrote outside its buffers")
+        if not tracks.inputs_intact(arena, placement, inputs):
+            self._broken(side, "inputs", "changed its inputs")
+        return place.taken, reply.ns
+
+    def _prepare(self, track: Track, side: Side) -> None:
+        if side.prepared:
+            return
+        side.prepared = True
+        attributes = self._problem.attributes_of(track.workload)
+        args = tracks.scalars(self._problem.operator, track.workload, attributes, True)
+        limit_s = self._problem.limits.prepare_limit_s
+        reply = side.party.prepare(args, limit_s)
+        self._answer(side, reply)
+        if side.party is self._candidate and not reply.absent:
+            self.has_prepare = True
+            self.prepare_ns += reply.ns
+
+    def _null(self, side: Side) -> None:
+        """A call of nothing, on the trusted side: the candidate's word is not asked for.
+
+        It takes the descriptor just used, so that both find their arguments looked up already.
+        """
+        place = side.places[int(self._rng.integers(len(side.places)))]
+        reply = side.party.request(Op.NULL, place.descriptor, self._limit(side))
+        self._answer(side, reply)
+        self.null_ns.append(reply.ns)
+
+    def _late_write(self, side: Side, places: list[tracks.Place]) -> None:
+        if not all(tracks.unchanged(side.party.arena, p) for p in places):
+            self._broken(side, "late-write", "an output changed after the call had ended")
+
+    def _answer(self, side: Side, reply: Reply) -> None:
+        if reply.failure is None:
+            return
+        if side.party is self._baseline:
+            raise BaselineFailed(f"the baseline failed: {reply.failure}: {reply.message}")
+        raise Failed(reply.failure, reply.message)
+
+    def _broken(self, side: Side, gate: str, what: str) -> None:
+        if side.party is self._baseline:
+            raise BaselineFailed(f"the baseline {what}")
+        raise Failed(Verdict.WA, f"the submission {what}", ErrorReport(gate=gate))
+
+    def _limit(self, side: Side) -> float:
+        limit_s = self._problem.limits.time_limit_s
+        return limit_s if side.party is self._candidate else 10 * limit_s + 10
+
+    def _tell(self, track: Track) -> None:
+        now = time.perf_counter()
+        if now - self._reported_s < REPORT_EVERY_S:
+            return
+        self._reported_s = now
+        first_pass = any(t.calls == 0 for t in self._tracks)
+        done, total = self._extent()
+        self._report(
+            Progress(
+                status=Status.CHECKING if first_pass else Status.TIMING,
+                workload=None if track.workload.hidden else track.workload.name,
+                done=done,
+                total=total,
+            )
+        )
+
+    def _extent(self) -> tuple[int, int]:
+        done = total = 0
+        for track in self._tracks:
+            wanted = self._effort.checks if track.baseline is None else self._effort.min_rounds
+            done += wanted if track.done else min(track.calls, wanted)
+            total += wanted
+        return done, total
+
+
+

@@ -1,0 +1,327 @@
+"""What crosses a boundary: between worker, service and command line, always as JSON.
+
+Times are integers of nanoseconds (`_ns`) or float seconds (`_s`). Bytes travel as base64.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from judge.verdict import Language, Mode, Status, Verdict
+
+
+class Wire(BaseModel):
+    """Frozen, strict about keys, bytes as base64."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+    )
+
+
+# --- results ------------------------------------------------------------------------------
+
+
+class Interval(Wire):
+    """A ratio with its bootstrap interval at the stated confidence (0.95)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ErrorReport(Wire):
+    """Where and how an output is wrong. For hidden workloads only gate and magnitude are set.
+
+    Attributes:
+        gate: pattern, element, ratio, inputs, guards, late-write.
+        max_error: largest |y - y*| over the tolerance it had to keep (1.0 is just allowed).
+        share_wrong: share of elements beyond their tolerance, 0..1.
+    """
+
+    gate: str
+    output: str | None = None
+    index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    max_error: float | None = None
+    share_wrong: float | None = None
+
+
+class Run(Wire):
+    """One workload of a judgement.
+
+    Attributes:
+        latency_ns, baseline_ns: low quantile over the rounds, overhead subtracted.
+        candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
+    """
+
+    workload: str
+    dims: dict[str, int]
+    attributes: dict[str, int | float] = Field(default_factory=dict)
+    sample: bool = False
+    hidden: bool = False
+    timed: bool = False
+    weight: float = 1.0
+    verdict: Verdict | None = None
+    message: str = ""
+    error: ErrorReport | None = None
+    calls: int = 0
+    latency_ns: float | None = None
+    baseline_ns: float | None = None
+    speedup: Interval | None = None
+    gflops: float | None = None
+    gbps: float | None = None
+    candidate_samples_ns: tuple[int, ...] = ()
+    baseline_samples_ns: tuple[int, ...] = ()
+
+
+class Overhead(Wire):
+    """Cost of a null call through the same path, measured on the trusted side."""
+
+    median_ns: float
+    std_ns: float
+    calls: int
+
+
+class Environment(Wire):
+    """Where a judgement was made."""
+
+    device: str
+    device_name: str
+    worker: str
+    sandbox: dict[str, str]
+    versions: dict[str, str]
+
+
+class JudgementResult(Wire):
+    """The outcome of one judging, complete enough to recompute the score from.
+
+    Attributes:
+        score: weighted geometric mean of clamped speed-ups; only for an AC.
+        kernel_s: seconds candidate and baseline themselves ran.
+        seed: the secret the inputs came from, hex; revealed with the result.
+    """
+
+    verdict: Verdict
+    message: str = ""
+    log: str = ""
+    stdout: str = ""
+    runs: tuple[Run, ...] = ()
+    score: Interval | None = None
+    overhead: Overhead | None = None
+    prepare_s: float | None = None
+    build_s: float = 0.0
+    elapsed_s: float = 0.0
+    kernel_s: float = 0.0
+    package_hash: str
+    artifact_hash: str = ""
+    seed: str = ""
+    environment: Environment
+
+
+class Progress(Wire):
+    """Where a judging is now; streamed while it lasts."""
+
+    status: Status
+    workload: str | None = None
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+# --- worker and service -------------------------------------------------------------------
+
+
+class SourceFile(Wire):
+    """One file of a submission; `path` is relative, with forward slashes."""
+
+    path: str
+    content: bytes
+
+
+class ClaimRequest(Wire):
+    """A worker asking for a judgement."""
+
+    worker: str
+    device: str
+
+
+class Claim(Wire):
+    """A judgement handed to a worker, fenced by `lease_token`."""
+
+    judgement_id: UUID
+    submission_id: UUID
+    attempt: int
+    lease_token: str
+    lease_s: float
+    problem: str
+    package_hash: str
+    device: str
+    mode: Mode
+    language: Language
+    files: tuple[SourceFile, ...]
+
+
+class Heartbeat(Wire):
+    """Extends a lease; answered with the seconds granted."""
+
+    lease_s: float
+
+
+# --- service and people -------------------------------------------------------------------
+
+
+class ProblemDocument(Wire):
+    """RFC 9457 problem details, our shape of every 4xx and 5xx."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class Credentials(Wire):
+    """Name and password, to register or to get a token."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{1,31}$")]
+    password: Annotated[str, Field(min_length=8, max_length=256)]
+
+
+class TokenRequest(Credentials):
+    """Ask for a bearer token."""
+
+    label: Annotated[str, Field(max_length=64)] = "cli"
+    expires_in_s: Annotated[int, Field(ge=60, le=366 * 86400)] = 90 * 86400
+
+
+class User(Wire):
+    """A person as others see them."""
+
+    name: str
+    created_at: datetime
+
+
+class Token(Wire):
+    """A bearer token; `token` is shown once."""
+
+    token: str
+    user: str
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+
+class Starter(Wire):
+    """A first file to begin from."""
+
+    language: Language
+    filename: str
+    content: str
+
+
+class ProblemSummary(Wire):
+    """A line of the problem list."""
+
+    slug: str
+    name: dict[str, str]
+    version: str
+    package_hash: str
+    devices: tuple[str, ...]
+    keywords: tuple[str, ...]
+
+
+class WorkloadView(Wire):
+    """A workload as contestants may see it (hidden ones are only counted)."""
+
+    name: str
+    dims: dict[str, int]
+    attributes: dict[str, int | float]
+    sample: bool
+    timed: bool
+    weight: float
+
+
+class ProblemDetail(ProblemSummary):
+    """A problem page's content."""
+
+    statement: dict[str, str]
+    signature: dict[str, str]
+    starters: tuple[Starter, ...]
+    reference: str
+    baseline: str
+    workloads: tuple[WorkloadView, ...]
+    hidden_workloads: int
+    limits: dict[str, float]
+    tolerance: dict[str, float | str]
+    compile_command: str
+
+
+class SubmissionSummary(Wire):
+    """A line of a submission list."""
+
+    id: UUID
+    user: str
+    problem: str
+    device: str
+    mode: Mode
+    language: Language
+    filename: str
+    status: Status
+    verdict: Verdict | None
+    score: Interval | None
+    submitted_at: datetime
+    judged_at: datetime | None
+
+
+class SubmissionDetail(SubmissionSummary):
+    """A submission with its current judgement.
+
+    Attributes:
+        queue_position: submissions ahead of it (0 = next), None once a worker has it.
+        since: when it entered its present status.
+        result: raw samples left out for other people's submissions; None until judged.
+    """
+
+    queue_position: int | None
+    since: datetime
+    attempt: int
+    progress: Progress | None
+    result: JudgementResult | None
+    url: str
+
+
+class Page(Wire):
+    """A slice of a list, newest first; pass `next` as `before` for the following one."""
+
+    items: tuple[SubmissionSummary, ...]
+    next: str | None
+
+
+class StandingsEntry(Wire):
+    """One row of a board. `rank` is None for the baseline row.
+
+    Attributes:
+        latency_ns: weighted geometric mean over the timed workloads.
+    """
+
+    rank: int | None
+    name: str
+    kind: Literal["user", "baseline"]
+    submission_id: UUID | None
+    language: Language | None
+    score: Interval
+    latency_ns: float | None
+    attempts: int
+    submitted_at: datetime | None
+
+
+class Standings(Wire):
+    """The board of a problem on a device class."""
+
+    problem: str
+    device: str
+    score_unit: str
+    updated_at: datetime | None
+    entries: tuple[StandingsEntry, ...]

@@ -1,0 +1,1 @@
+"""The service: shows what the judge decided about what the sandbox ran."""

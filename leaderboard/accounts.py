@@ -1,0 +1,176 @@
+"""People and their tokens."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, delete, select
+
+from judge import wire
+from judge.errors import ApiError
+from leaderboard.db import Database
+from leaderboard.models import Token, User
+
+WORKER_NAME = "worker"
+_BOOTSTRAP = "bootstrap"
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    SUBMIT = "submit"
+    """To act as its user."""
+    WORKER = "worker"
+    """To fetch judgements and hand in results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever a valid token speaks for."""
+
+    user_id: int
+    name: str
+    created_at: datetime
+    scopes: frozenset[str]
+    token_id: int
+
+
+class Passwords:
+    """Hashes and verifies passwords.
+
+    Args:
+        time_cost, memory_kib: of argon2.
+    """
+
+    def __init__(self, time_cost: int, memory_kib: int) -> None:
+        self._hash = PasswordHash((Argon2Hasher(time_cost=time_cost, memory_cost=memory_kib),))
+        self._dummy = self._hash.hash(secrets.token_hex(16))
+
+    def hash(self, password: str) -> str:
+        return self._hash.hash(password)
+
+    def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
+        """Whether it is the password, and a new hash where the stored one is outdated.
+
+        Takes as long without a stored hash, so that timing does not tell which names exist.
+        """
+        valid, renewed = self._hash.verify_and_update(password, stored or self._dummy)
+        return (valid, renewed) if stored else (False, None)
+
+
+def sha256(secret: str) -> str:
+    """How a token or lease token is stored."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def register(
+    db: Database, passwords: Passwords, credentials: wire.Credentials, now: datetime
+) -> wire.User:
+    """Make an account. Raises ApiError 409 ``name-taken``."""
+    user = User(
+        name=credentials.name,
+        key=credentials.name.lower(),
+        password_hash=passwords.hash(credentials.password),
+        created_at=now,
+    )
+    try:
+        with db.write() as session:
+            session.add(user)
+    except IntegrityError:
+        raise ApiError(
+            f"the name {credentials.name!r} is taken (upper and lower case are the same); "
+            "choose another",
+            status=409,
+            code="name-taken",
+        ) from None
+    return wire.User(name=credentials.name, created_at=now)
+
+
+def log_in(
+    db: Database, passwords: Passwords, request: wire.TokenRequest, now: datetime
+) -> wire.Token:
+    """Hand out a token for a name and password. Raises ApiError 401 ``wrong-credentials``."""
+    with db.read() as session:
+        user = session.exec(select(User).where(User.key == request.name.lower())).one_or_none()
+    stored = user.password_hash if user else None
+    valid, renewed = passwords.verify(request.password, stored)
+    if user is None or user.id is None or not valid:
+        raise ApiError("wrong name or password", status=401, code="wrong-credentials")
+    secret = f"opj_{secrets.token_urlsafe(32)}"
+    expires_at = now + timedelta(seconds=request.expires_in_s)
+    token = Token(
+        sha256=sha256(secret),
+        user_id=user.id,
+        label=_plain(request.label),
+        scopes=Scope.SUBMIT.value,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    with db.write() as session:
+        session.add(token)
+        if renewed is not None:
+            user.password_hash = renewed
+            session.merge(user)
+    return wire.Token(
+        token=secret, user=user.name, scopes=(Scope.SUBMIT.value,), expires_at=expires_at
+    )
+
+
+def authenticate(db: Database, secret: str, now: datetime) -> Principal:
+    """Whom a token speaks for. Raises ApiError 401 ``invalid-token`` or ``expired-token``."""
+    with db.read() as session:
+        row = session.exec(
+            select(Token, User)
+            .join(User, col(User.id) == Token.user_id)
+            .where(Token.sha256 == sha256(secret))
+        ).one_or_none()
+    if row is None:
+        raise ApiError(
+            "the token is not valid (any more): log in again", status=401, code="invalid-token"
+        )
+    token, user = row
+    if token.expires_at is not None and token.expires_at <= now:
+        raise ApiError(
+            f"the token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC: log in again",
+            status=401,
+            code="expired-token",
+        )
+    assert user.id is not None and token.id is not None  # noqa: S101 - they came from the database
+    return Principal(user.id, user.name, user.created_at, frozenset(token.scopes.split()), token.id)
+
+
+def revoke(db: Database, token_id: int) -> None:
+    """Make a token worthless."""
+    with db.write() as session:
+        session.exec(delete(Token).where(col(Token.id) == token_id))
+
+
+def admit_worker(db: Database, secret: str, now: datetime) -> None:
+    """Let workers in with this token, and with no earlier bootstrap token."""
+    with db.write() as session:
+        user = session.exec(select(User).where(User.key == WORKER_NAME)).one_or_none()
+        if user is None:
+            user = User(name=WORKER_NAME, key=WORKER_NAME, created_at=now)
+            session.add(user)
+            session.flush()
+        session.exec(
+            delete(Token).where(col(Token.user_id) == user.id, col(Token.label) == _BOOTSTRAP)
+        )
+        session.add(
+            Token(
+                sha256=sha256(secret),
+                user_id=user.id or 0,
+                label=_BOOTSTRAP,
+                scopes=Scope.WORKER.value,
+                created_at=now,
+            )
+        )
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())

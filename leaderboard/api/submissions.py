@@ -1,0 +1,107 @@
+"""Submissions: hand in, look at, follow, cancel."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from judge import wire
+from judge.verdict import Language, Mode
+from leaderboard import submissions
+from leaderboard.auth import ContestantDep, ServicesDep, ViewerDep
+from leaderboard.events import queue_topic, submission_topic
+
+router = APIRouter(prefix="/submissions", tags=["submissions"])
+
+
+@router.post("", status_code=201, responses={200: {"model": wire.SubmissionDetail}})
+def submit(
+    services: ServicesDep,
+    author: ContestantDep,
+    response: Response,
+    problem: Annotated[str, Form()],
+    device: Annotated[str, Form()],
+    mode: Annotated[Mode, Form()],
+    file: Annotated[UploadFile, File()],
+    language: Annotated[Language | None, Form()] = None,
+    id: Annotated[UUID | None, Form()] = None,
+) -> wire.SubmissionDetail:
+    """Hand in one source file or a zip. With an `id` of the client's choice it may be repeated."""
+    new = submissions.NewSubmission(
+        id=id,
+        problem=problem,
+        device=device,
+        mode=mode,
+        language=language,
+        filename=file.filename or "",
+        size_bytes=file.size or 0,
+        read=file.file.read,
+    )
+    detail, created = submissions.submit(services, author, new)
+    if not created:
+        response.status_code = 200
+    return detail
+
+
+@router.get("")
+def index(
+    services: ServicesDep,
+    user: Annotated[str | None, Query(pattern=r"^[\w.-]{1,32}$")] = None,
+    problem: Annotated[str | None, Query(pattern=r"^\w{1,64}$")] = None,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> wire.Page:
+    """Submissions, newest first; pass `next` as `before` for the following ones."""
+    return submissions.page(services, user=user, problem=problem, before=before, limit=limit)
+
+
+@router.get("/{submission_id}")
+def show(services: ServicesDep, viewer: ViewerDep, submission_id: UUID) -> wire.SubmissionDetail:
+    """One submission. Logs, errors and raw times are its author's alone."""
+    return submissions.detail(services, submission_id, viewer)
+
+
+@router.get("/{submission_id}/source")
+def source(
+    services: ServicesDep, viewer: ContestantDep, submission_id: UUID
+) -> tuple[wire.SourceFile, ...]:
+    """The files of one's own submission."""
+    return submissions.source_of(services, submission_id, viewer)
+
+
+@router.post("/{submission_id}/cancel")
+def cancel(
+    services: ServicesDep, viewer: ContestantDep, submission_id: UUID
+) -> wire.SubmissionDetail:
+    """Take back one's own submission, waiting or being judged."""
+    return submissions.cancel(services, submission_id, viewer)
+
+
+def _existing(
+    services: ServicesDep, viewer: ViewerDep, submission_id: UUID
+) -> wire.SubmissionDetail:
+    # As a dependency, because a stream that has begun cannot answer 404 any more.
+    return submissions.detail(services, submission_id, viewer, samples=False)
+
+
+@router.get("/{submission_id}/events", response_class=EventSourceResponse)
+async def events(
+    services: ServicesDep,
+    viewer: ViewerDep,
+    first: Annotated[wire.SubmissionDetail, Depends(_existing)],
+) -> AsyncIterator[ServerSentEvent]:
+    """Every change of a submission, until it is final."""
+    owner = viewer is not None and viewer.name == first.user
+
+    def look() -> wire.SubmissionDetail:
+        return submissions.detail(services, first.id, viewer, samples=False)
+
+    states = services.hub.follow(
+        (first.id, owner), (submission_topic(first.id), queue_topic(first.device)), look
+    )
+    async for detail in states:
+        yield ServerSentEvent(event="status", data=detail)
+        if detail.status.final:
+            return

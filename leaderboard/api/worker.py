@@ -1,0 +1,82 @@
+"""What workers talk to. Every route needs a token with the scope `worker`."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.responses import FileResponse
+
+from judge import wire
+from leaderboard import work
+from leaderboard.auth import ServicesDep, require_worker
+
+router = APIRouter(prefix="/worker", tags=["worker"], dependencies=[Depends(require_worker)])
+
+LeaseToken = Annotated[str, Header(max_length=256)]
+
+
+class Release(wire.Wire):
+    """Why a judgement is given back.
+
+    Attributes:
+        stopping: the worker was told to stop; such a return is not counted as a failed attempt.
+    """
+
+    reason: str
+    stopping: bool = False
+
+
+@router.post("/claims", responses={204: {"description": "nothing is waiting"}})
+def claim_next(
+    services: ServicesDep, request: wire.ClaimRequest, response: Response
+) -> wire.Claim | None:
+    """Get the next judgement for a device, by fair share."""
+    claim = work.claim_next(services, request)
+    if claim is None:
+        response.status_code = 204
+    return claim
+
+
+@router.post("/judgements/{judgement_id}/claim")
+def claim(services: ServicesDep, judgement_id: UUID, request: wire.ClaimRequest) -> wire.Claim:
+    """Get this very judgement."""
+    return work.claim(services, judgement_id, request)
+
+
+@router.post("/judgements/{judgement_id}/heartbeat")
+def heartbeat(services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken) -> wire.Heartbeat:
+    """Keep a judgement; answers how long."""
+    return work.heartbeat(services, judgement_id, lease_token)
+
+
+@router.post("/judgements/{judgement_id}/progress", status_code=204)
+def progress(
+    services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken, report: wire.Progress
+) -> None:
+    """Say where the judging is."""
+    work.progress(services, judgement_id, lease_token, report)
+
+
+@router.post("/judgements/{judgement_id}/result", status_code=204)
+def result(
+    services: ServicesDep,
+    judgement_id: UUID,
+    lease_token: LeaseToken,
+    result: wire.JudgementResult,
+) -> None:
+    """Hand the result in. May be repeated."""
+    work.record(services, judgement_id, lease_token, result)
+
+
+@router.post("/judgements/{judgement_id}/release", status_code=204)
+def release(
+    services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken, release: Release
+) -> None:
+    """Give a judgement back unfinished."""
+    work.release(services, judgement_id, lease_token, release.reason, charged=not release.stopping)
+
+
+@router.get("/packages/{package_hash}", response_class=FileResponse)
+def package(services: ServicesDep, package_hash: str) -> FileResponse:
+    """A problem package, hidden workloads included."""
+    return FileResponse(services.catalog.stored_package(package_hash), media_type="application/zip")

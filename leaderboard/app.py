@@ -1,0 +1,79 @@
+"""The composition root: settings in, application out."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from leaderboard import accounts
+from leaderboard.api import errors, health, problems, standings, submissions, users, worker
+from leaderboard.reconciler import Reconciler
+from leaderboard.services import Clock, Services, build, utc_now
+from leaderboard.settings import Settings
+
+PREFIX = "/api/v1"
+_MIB = 1 << 20
+
+
+def create_app(
+    settings: Settings | None = None, *, clock: Clock = utc_now, reconciling: bool = True
+) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: without them, those of the environment.
+        clock: the present, for leases and expiry.
+        reconciling: whether to run the reconciler; tests run its rounds themselves.
+
+    Raises ProblemError if a problem package is invalid.
+    """
+    settings = settings or Settings()
+    services = build(settings, clock)
+    app = FastAPI(
+        title="opjudge",
+        lifespan=_lifespan(services, reconciling),
+        openapi_url=f"{PREFIX}/openapi.json",
+        # Both load scripts from a foreign server, which is not there on an island.
+        docs_url=None,
+        redoc_url=None,
+        responses=errors.DOCUMENTED,
+        max_body_size=_MIB,
+    )
+    app.state.services = services
+    errors.install(app)
+    for module in (users, problems, standings):
+        app.include_router(module.router, prefix=PREFIX)
+    app.include_router(submissions.router, prefix=PREFIX, max_body_size=settings.max_upload_bytes)
+    app.include_router(worker.router, prefix=PREFIX, max_body_size=settings.max_result_bytes)
+    app.include_router(health.router)
+    # The pages go here: app.include_router(pages.router)
+    return app
+
+
+def start(services: Services) -> None:
+    """Bring database, packages and the worker's token up to date."""
+    now = services.clock()
+    services.db.migrate()
+    services.catalog.publish(services.db, now)
+    accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
+
+
+def _lifespan(
+    services: Services, reconciling: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(start, services)
+        services.hub.open()
+        reconciler = Reconciler(services) if reconciling else None
+        if reconciler is not None:
+            reconciler.start()
+        yield
+        services.hub.close()
+        if reconciler is not None:
+            await run_in_threadpool(reconciler.stop)
+        services.dispatcher.close()
+        services.db.close()
+
+    return lifespan

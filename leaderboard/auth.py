@@ -1,0 +1,72 @@
+"""Dependencies of the routes: the services, and whoever is asking."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from judge.errors import ApiError
+from leaderboard.accounts import Principal, Scope, authenticate
+from leaderboard.services import Services
+
+_bearer = HTTPBearer(auto_error=False, description="from POST /tokens")
+
+
+def services(request: Request) -> Services:
+    """The parts of the service this request runs in."""
+    found: Services = request.app.state.services
+    return found
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+def viewer(
+    services: ServicesDep,
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal | None:
+    """Who is asking; None for anybody without a token. Raises ApiError 401 on a bad one."""
+    if credentials is not None:
+        return authenticate(services.db, credentials.credentials, services.clock())
+    if "authorization" in request.headers:
+        raise ApiError(
+            "the Authorization header must read `Bearer <token>`", status=401, code="invalid-token"
+        )
+    return None
+
+
+ViewerDep = Annotated[Principal | None, Depends(viewer)]
+
+
+def logged_in(viewer: ViewerDep) -> Principal:
+    """Anybody with a valid token. Raises ApiError 401."""
+    if viewer is None:
+        raise ApiError(
+            "this needs a token: log in first, and send `Authorization: Bearer <token>`",
+            status=401,
+            code="invalid-token",
+        )
+    return viewer
+
+
+PrincipalDep = Annotated[Principal, Depends(logged_in)]
+
+
+def _with_scope(scope: Scope) -> Callable[[Principal], Principal]:
+    def check(principal: PrincipalDep) -> Principal:
+        if scope not in principal.scopes:
+            raise ApiError(
+                f"the token lacks the scope {scope.value!r}; it has: "
+                f"{', '.join(sorted(principal.scopes))}",
+                status=403,
+                code="missing-scope",
+            )
+        return principal
+
+    return check
+
+
+require_worker = _with_scope(Scope.WORKER)
+ContestantDep = Annotated[Principal, Depends(_with_scope(Scope.SUBMIT))]

@@ -1,0 +1,101 @@
+"""The database: SQLite in WAL mode by default, PostgreSQL by URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+_WRITES = "opjudge_writes"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+# Any number, the same in every process: two web processes starting together migrate in turn.
+_MIGRATION_LOCK = 7_020_226
+
+
+class Database:
+    """Hands out short transactions.
+
+    Args:
+        url: SQLAlchemy URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, and rolls back if it raises.
+
+        On SQLite it takes the write lock at once: one that read first and wrote later would be
+        refused when another process wrote in between.
+        """
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        with self._writer.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                connection.execute(lock, {"key": _MIGRATION_LOCK})
+            command.upgrade(alembic_config(connection), "head")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration, built here so that no ini file has to be found at run time."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    # As many connections as the web server has threads, so that none waits for another's request.
+    pool: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_timeout": 10}
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True, **pool)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, **pool)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None:
+    # Transactions are begun by `_begin_sqlite`, never by the driver's own guess.
+    connection.isolation_level = None
+    for pragma in (
+        "busy_timeout = 10000",
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+        # A commit that was answered with 201 must survive a power cut.
+        "synchronous = FULL",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

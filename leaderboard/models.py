@@ -1,0 +1,219 @@
+"""The tables. A submission never changes; a judgement is one judging of it and moves by states."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Enum, Index, Integer, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from judge.verdict import Language, Mode, Verdict
+
+# SQLite counts rows by itself only for a column declared exactly INTEGER.
+_ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class State(StrEnum):
+    """Where a judgement is: `judge.verdict.Status`, plus `abandoned` for one given up."""
+
+    QUEUED = "queued"
+    BUILDING = "building"
+    CHECKING = "checking"
+    TIMING = "timing"
+    JUDGED = "judged"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+
+
+WITH_WORKER = (State.BUILDING, State.CHECKING, State.TIMING)
+PENDING = (State.QUEUED, *WITH_WORKER)
+
+
+class Failure(StrEnum):
+    """Why an attempt at judging came to nothing."""
+
+    ERROR = "error"
+    """The worker reported a judging error."""
+    EXPIRED = "expired"
+    """The worker fell silent."""
+    RELEASED = "released"
+    """The worker gave the judgement back."""
+
+
+def _by_value(kind: type[StrEnum]) -> Enum:
+    """A column type that stores the value of an enumeration, not the name of its member."""
+    return Enum(kind, values_callable=lambda e: [m.value for m in e], native_enum=False, length=16)
+
+
+class User(SQLModel, table=True):
+    """A person, or the one account all workers act under.
+
+    Attributes:
+        key: the name in lower case, so that no two names differ in case only.
+        password_hash: None where nobody can log in with a password.
+    """
+
+    __tablename__ = "user_account"
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(max_length=32)
+    key: str = Field(max_length=32, unique=True)
+    password_hash: str | None = Field(default=None, max_length=256)
+    created_at: datetime
+
+
+class Token(SQLModel, table=True):
+    """A bearer token, of which only the hash is kept.
+
+    Attributes:
+        scopes: separated by spaces.
+        expires_at: None for the workers' own.
+    """
+
+    __tablename__ = "token"
+
+    id: int | None = Field(default=None, primary_key=True)
+    sha256: str = Field(max_length=64, unique=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True)
+    label: str = Field(max_length=64)
+    scopes: str = Field(max_length=64)
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class Problem(SQLModel, table=True):
+    """A problem that was ever on offer here.
+
+    Attributes:
+        package_hash: the version on offer now.
+        listed: whether its package is still in the problems folder.
+    """
+
+    __tablename__ = "problem"
+
+    slug: str = Field(primary_key=True, max_length=64)
+    uuid: str = Field(max_length=36)
+    package_hash: str = Field(max_length=128)
+    listed: bool = True
+
+
+class ProblemVersion(SQLModel, table=True):
+    """A state of a problem's package; the package itself lies in the data directory."""
+
+    __tablename__ = "problem_version"
+
+    problem: str = Field(primary_key=True, foreign_key="problem.slug", max_length=64)
+    package_hash: str = Field(primary_key=True, max_length=128)
+    version: str = Field(max_length=32)
+    created_at: datetime
+
+
+class Submission(SQLModel, table=True):
+    """What somebody handed in. Written once.
+
+    Attributes:
+        number: counts up; the order of arrival.
+        id: public, chosen by the client if it likes.
+    """
+
+    __tablename__ = "submission"
+    __table_args__ = (Index("ix_submission_board", "problem", "device"),)
+
+    number: int | None = Field(
+        default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
+    )
+    id: UUID = Field(unique=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True)
+    problem: str = Field(foreign_key="problem.slug", max_length=64)
+    device: str = Field(max_length=32)
+    mode: Mode = Field(sa_type=_by_value(Mode))  # type: ignore[call-overload]
+    language: Language = Field(sa_type=_by_value(Language))  # type: ignore[call-overload]
+    filename: str = Field(max_length=255)
+    source_hash: str = Field(max_length=128)
+    submitted_at: datetime
+
+
+class SubmissionFile(SQLModel, table=True):
+    """One source file of a submission."""
+
+    __tablename__ = "submission_file"
+
+    submission_id: UUID = Field(primary_key=True, foreign_key="submission.id")
+    path: str = Field(primary_key=True, max_length=512)
+    content: bytes
+
+
+class Judgement(SQLModel, table=True):
+    """One judging of a submission. `leaderboard.judgements` alone moves it from state to state.
+
+    Attributes:
+        is_current: the one that speaks for the submission; exactly one is, and the database
+            itself refuses a second.
+        since: when it entered its state.
+        enqueued_at: when it was handed to Redis.
+        token_hash: of the lease token; whoever presents that token holds the judgement.
+        failure, reason: why it came to nothing.
+        charged: whether that counts towards the attempts after which we give up.
+        device_s: seconds of the device it is charged with; 0 where we failed.
+        result: a `wire.JudgementResult` without its runs, as JSON.
+    """
+
+    __tablename__ = "judgement"
+    __table_args__ = (
+        UniqueConstraint("submission_id", "attempt"),
+        Index(
+            "ix_judgement_current",
+            "submission_id",
+            unique=True,
+            sqlite_where=text("is_current"),
+            postgresql_where=text("is_current"),
+        ),
+        Index("ix_judgement_queue", "device", "state"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    submission_id: UUID = Field(foreign_key="submission.id")
+    attempt: int
+    is_current: bool = True
+    device: str = Field(max_length=32)
+    package_hash: str = Field(max_length=128)
+    state: State = Field(default=State.QUEUED, sa_type=_by_value(State))  # type: ignore[call-overload]
+    since: datetime
+    created_at: datetime
+    enqueued_at: datetime | None = None
+    claimed_at: datetime | None = None
+    ended_at: datetime | None = Field(default=None, index=True)
+    worker: str = Field(default="", max_length=100)
+    token_hash: str | None = Field(default=None, max_length=64)
+    lease_until: datetime | None = None
+    failure: Failure | None = Field(default=None, sa_type=_by_value(Failure))  # type: ignore[call-overload]
+    charged: bool = True
+    reason: str = Field(default="", sa_type=Text)
+    device_s: float = 0.0
+    progress: str | None = Field(default=None, sa_type=Text)
+    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))  # type: ignore[call-overload]
+    score: float | None = None
+    score_low: float | None = None
+    score_high: float | None = None
+    latency_ns: float | None = None
+    baseline_ns: float | None = None
+    artifact_hash: str = Field(default="", max_length=128)
+    result: str | None = Field(default=None, sa_type=Text)
+
+
+class Run(SQLModel, table=True):
+    """One workload of a judgement.
+
+    Attributes:
+        detail: a `wire.Run` without its samples, as JSON.
+        samples: the raw paired times, `[[candidate...], [baseline...]]` in ns, as JSON.
+    """
+
+    __tablename__ = "run"
+
+    judgement_id: UUID = Field(primary_key=True, foreign_key="judgement.id")
+    position: int = Field(primary_key=True)
+    workload: str = Field(max_length=255)
+    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))  # type: ignore[call-overload]
+    detail: str = Field(sa_type=Text)
+    samples: str = Field(sa_type=Text)

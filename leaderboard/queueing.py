@@ -1,0 +1,121 @@
+"""Who is next: the order of the judgements that wait for a device.
+
+Fair share: the person who used the device least during the last hour comes first, then whoever
+waits longest. Work that a worker has now counts as well, so that nobody holds every device.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlmodel import Session, col, func, select, update
+
+from leaderboard.models import PENDING, WITH_WORKER, Judgement, State, Submission
+
+WINDOW = timedelta(hours=1)
+
+
+def next_in_line(
+    session: Session, device: str, now: datetime, limit: int = 1, *, unsent: bool = False
+) -> Sequence[UUID]:
+    """Judgements waiting for a device, by fair share: of each person the oldest one.
+
+    Args:
+        limit: how many at most.
+        unsent: only those that were not handed to Redis yet.
+    """
+    waiting = (
+        select(Submission.user_id, func.min(Submission.number))
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(Judgement.device == device, Judgement.state == State.QUEUED)
+        .group_by(col(Submission.user_id))
+    )
+    if unsent:
+        waiting = waiting.where(col(Judgement.enqueued_at).is_(None))
+    used = device_time_s(session, device, now)
+    heads = sorted(session.exec(waiting).all(), key=lambda row: (used.get(row[0], 0.0), row[1]))
+    numbers = [number for _, number in heads[:limit]]
+    rows = session.exec(
+        select(Submission.number, Judgement.id)
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(col(Submission.number).in_(numbers), Judgement.state == State.QUEUED)
+    ).all()
+    by_number = dict(rows)
+    return [by_number[number] for number in numbers if number in by_number]
+
+
+def device_time_s(session: Session, device: str, now: datetime) -> dict[int, float]:
+    """Seconds of a device each person used within the window, running judgements included."""
+    finished = session.exec(
+        select(Submission.user_id, func.sum(Judgement.device_s))
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(Judgement.device == device, col(Judgement.ended_at) > now - WINDOW)
+        .group_by(col(Submission.user_id))
+    ).all()
+    used = {user_id: float(seconds or 0.0) for user_id, seconds in finished}
+    running = session.exec(
+        select(Submission.user_id, Judgement.claimed_at)
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(Judgement.device == device, col(Judgement.state).in_(WITH_WORKER))
+    ).all()
+    for user_id, claimed_at in running:
+        if claimed_at is not None:
+            used[user_id] = used.get(user_id, 0.0) + (now - claimed_at).total_seconds()
+    return used
+
+
+def position(session: Session, device: str, number: int) -> int:
+    """How many judgements wait for the device that arrived before this submission."""
+    return session.exec(
+        select(func.count())
+        .select_from(Judgement)
+        .join(Submission, col(Submission.id) == Judgement.submission_id)
+        .where(
+            Judgement.device == device,
+            Judgement.state == State.QUEUED,
+            col(Submission.number) < number,
+        )
+    ).one()
+
+
+def pending_of(session: Session, user_id: int) -> int:
+    """How many judgements of a person wait or run."""
+    return session.exec(
+        select(func.count())
+        .select_from(Judgement)
+        .join(Submission, col(Submission.id) == Judgement.submission_id)
+        .where(Submission.user_id == user_id, col(Judgement.state).in_(PENDING))
+    ).one()
+
+
+def take_for_redis(
+    session: Session, device: str, now: datetime, depth: int
+) -> list[tuple[UUID, int]]:
+    """Pick what is handed to Redis now, so that at most `depth` judgements lie there.
+
+    Returns:
+        Judgement id and attempt of each.
+    """
+    there = session.exec(
+        select(func.count())
+        .select_from(Judgement)
+        .where(
+            Judgement.device == device,
+            Judgement.state == State.QUEUED,
+            col(Judgement.enqueued_at).is_not(None),
+        )
+    ).one()
+    taken: list[tuple[UUID, int]] = []
+    while there + len(taken) < depth:
+        found = next_in_line(session, device, now, depth - there - len(taken), unsent=True)
+        if not found:
+            break
+        for judgement_id in found:
+            attempt = session.exec(
+                select(Judgement.attempt).where(Judgement.id == judgement_id)
+            ).one()
+            session.exec(
+                update(Judgement).where(col(Judgement.id) == judgement_id).values(enqueued_at=now)
+            )
+            taken.append((judgement_id, attempt))
+    return taken

@@ -1,0 +1,84 @@
+"""Puts right what a process that died left behind. Any number of them may run at once."""
+
+import threading
+from datetime import datetime, timedelta
+
+import structlog
+from sqlmodel import col, select, update
+
+from leaderboard import judgements
+from leaderboard.models import Judgement, State
+from leaderboard.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+def reconcile(services: Services, now: datetime) -> None:
+    """One round: end leases that ran out, look for jobs Redis lost, fill the queues."""
+    end_leases(services, now)
+    find_lost_jobs(services, now)
+    for device in services.catalog.devices:
+        services.feed(device)
+
+
+def end_leases(services: Services, now: datetime) -> None:
+    """Take judgements from silent workers."""
+    with services.db.read() as session:
+        overdue = judgements.overdue(session, now)
+    for judgement_id in overdue:
+        with services.db.write() as session:
+            moved = judgements.expire(session, judgement_id, now)
+        if moved is not None:
+            log.warning("lease expired", judgement=str(judgement_id))
+            services.announce(moved, judged=True)
+
+
+def find_lost_jobs(services: Services, now: datetime) -> None:
+    """Hand judgements to Redis again that should lie there and do not."""
+    if not services.dispatcher.enabled:
+        return
+    long_ago = now - timedelta(seconds=services.settings.requeue_s)
+    with services.db.read() as session:
+        sent = session.exec(
+            select(Judgement.id, Judgement.attempt, Judgement.device).where(
+                Judgement.state == State.QUEUED, col(Judgement.enqueued_at) < long_ago
+            )
+        ).all()
+    for judgement_id, attempt, device in sent:
+        if services.dispatcher.waiting(judgement_id, attempt) is not False:
+            continue
+        if services.dispatcher.enqueue(judgement_id, attempt, device):
+            log.warning("job was lost, sent again", judgement=str(judgement_id))
+            with services.db.write() as session:
+                session.exec(
+                    update(Judgement)
+                    .where(col(Judgement.id) == judgement_id)
+                    .values(enqueued_at=now)
+                )
+
+
+class Reconciler:
+    """Runs a round every few seconds in a thread of its own, the first one at once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when the thread has ended."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                reconcile(self._services, self._services.clock())
+            # The boundary of the thread: a round that fails (the database restarts) must not be
+            # the last one.
+            except Exception:
+                log.exception("reconciling failed, trying again")
+            self._stopped.wait(self._services.settings.reconcile_s)

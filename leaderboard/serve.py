@@ -1,0 +1,45 @@
+"""Runs the service under uvicorn, and ends it cleanly with streams open."""
+
+import socket
+
+import uvicorn
+
+from leaderboard.app import create_app
+from leaderboard.services import Services
+from leaderboard.settings import Settings
+
+_GRACE_S = 10
+
+
+class Server(uvicorn.Server):
+    """Ends the live streams before it waits for open requests: they would never end by themselves.
+
+    Args:
+        config: of an application made by `create_app`.
+    """
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.hub.close()
+        await super().shutdown(sockets)
+
+
+def make_server(settings: Settings) -> Server:
+    """A server that is not running yet."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+    )
+    return Server(config, app.state.services)
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Run until SIGTERM or SIGINT."""
+    make_server(settings or Settings()).run()

@@ -1,0 +1,78 @@
+"""What every request needs, put together once and passed down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from judge.package import load_all
+from leaderboard import queueing
+from leaderboard.accounts import Passwords
+from leaderboard.catalog import Catalog
+from leaderboard.db import Database
+from leaderboard.dispatch import Dispatcher
+from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
+from leaderboard.judgements import Moved
+from leaderboard.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The present, with its time zone."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a running service."""
+
+    settings: Settings
+    db: Database
+    catalog: Catalog
+    hub: EventHub
+    dispatcher: Dispatcher
+    passwords: Passwords
+    clock: Clock
+
+    def announce(self, moved: Moved, *, judged: bool = False) -> None:
+        """After a commit: tell the streams, and hand more work to the queue.
+
+        Args:
+            judged: whether the board may look different now.
+        """
+        topics = [submission_topic(moved.submission_id), queue_topic(moved.device)]
+        if judged:
+            topics.append(board_topic(moved.problem, moved.device))
+        self.hub.publish(*topics)
+        self.feed(moved.device)
+
+    def announce_progress(self, moved: Moved) -> None:
+        """After a commit that changed no queue and no board."""
+        self.hub.publish(submission_topic(moved.submission_id))
+
+    def feed(self, device: str) -> None:
+        """Keep the queue of a device a few judgements deep."""
+        if not self.dispatcher.enabled:
+            return
+        with self.db.write() as session:
+            taken = queueing.take_for_redis(
+                session, device, self.clock(), self.settings.queue_depth
+            )
+        for judgement_id, attempt in taken:
+            self.dispatcher.enqueue(judgement_id, attempt, device)
+
+
+def build(settings: Settings, clock: Clock = utc_now) -> Services:
+    """Make the parts. Opens no connection and writes nothing yet.
+
+    Raises ProblemError if a problem package is invalid.
+    """
+    return Services(
+        settings=settings,
+        db=Database(settings.database),
+        catalog=Catalog(load_all(settings.problems_dir), settings.packages_dir),
+        hub=EventHub(settings.stream_refresh_s),
+        dispatcher=Dispatcher(settings.redis_url),
+        passwords=Passwords(settings.password_time_cost, settings.password_memory_kib),
+        clock=clock,
+    )

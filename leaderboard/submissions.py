@@ -1,0 +1,309 @@
+"""Use cases of contestants: hand in, look at, list, cancel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import defer
+from sqlmodel import Session, col, select
+
+from judge import wire
+from judge.errors import ApiError
+from judge.hints import did_you_mean
+from judge.package import Package
+from judge.source import Source, parse_upload
+from judge.verdict import Language, Mode, Status
+from leaderboard import judgements, queueing, results
+from leaderboard.accounts import Principal
+from leaderboard.models import Judgement, State, Submission, SubmissionFile, User
+from leaderboard.services import Services
+
+_ZIP_OVERHEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubmission:
+    """What a contestant sends.
+
+    Attributes:
+        id: chosen by the client, so that sending it twice makes one submission.
+    """
+
+    id: UUID | None
+    problem: str
+    device: str
+    mode: Mode
+    language: Language | None
+    filename: str
+    size_bytes: int
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A submission with its author's name and its current judgement."""
+
+    submission: Submission
+    author: str
+    judgement: Judgement
+
+
+def submit(
+    services: Services, author: Principal, new: NewSubmission
+) -> tuple[wire.SubmissionDetail, bool]:
+    """Accept a submission and queue its judging.
+
+    Returns:
+        The submission, and whether it is new.
+
+    Raises:
+        ApiError: 404 ``unknown-problem``, 422 ``unknown-device``, 413 ``too-large``,
+            409 ``id-conflict``, 429 ``too-many-pending``.
+        SubmissionError: the files are not a submission.
+    """
+    package = services.catalog.package(new.problem)
+    _check_device(package, new.device)
+    source = _parse(package, new)
+    submission = Submission(
+        id=new.id or uuid4(),
+        user_id=author.user_id,
+        problem=package.slug,
+        device=new.device,
+        mode=new.mode,
+        language=source.language,
+        filename=_filename(new.filename, source),
+        source_hash=source.hash,
+        submitted_at=services.clock(),
+    )
+    created = _store(services, submission, source, package.hash)
+    if created:
+        services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
+    return detail(services, submission.id, author), created
+
+
+def detail(
+    services: Services, submission_id: UUID, viewer: Principal | None, *, samples: bool = True
+) -> wire.SubmissionDetail:
+    """A submission as this viewer may see it. Raises ApiError 404 ``unknown-submission``."""
+    with services.db.read() as session:
+        row = find(session, submission_id)
+        owner = viewer is not None and viewer.user_id == row.submission.user_id
+        result = results.load(session, row.judgement, owner=owner, samples=samples)
+        waiting = row.judgement.state is State.QUEUED
+        number = row.submission.number or 0
+        ahead = queueing.position(session, row.submission.device, number) if waiting else None
+    return wire.SubmissionDetail(
+        **dict(_summary(row)),
+        queue_position=ahead,
+        since=row.judgement.since,
+        attempt=row.judgement.attempt,
+        progress=_progress(services, row, owner=owner),
+        result=result if row.judgement.state is State.JUDGED else None,
+        url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission_id}",
+    )
+
+
+def page(
+    services: Services,
+    *,
+    user: str | None = None,
+    problem: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> wire.Page:
+    """A slice of all submissions, newest first.
+
+    Args:
+        before: `next` of the slice before it.
+    """
+    query = (
+        select(Submission, User.name, Judgement)
+        .join(User, col(User.id) == Submission.user_id)
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(col(Judgement.is_current))
+        .options(defer(col(Judgement.result)))
+        .order_by(col(Submission.number).desc())
+        .limit(limit + 1)
+    )
+    if user is not None:
+        query = query.where(User.key == user.lower())
+    if problem is not None:
+        query = query.where(Submission.problem == problem)
+    if before is not None:
+        query = query.where(col(Submission.number) < before)
+    with services.db.read() as session:
+        rows = [Row(*row) for row in session.exec(query).all()]
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return wire.Page(
+        items=tuple(_summary(row) for row in rows),
+        next=str(rows[-1].submission.number) if more else None,
+    )
+
+
+def source_of(
+    services: Services, submission_id: UUID, viewer: Principal
+) -> tuple[wire.SourceFile, ...]:
+    """The files of one's own submission. Raises ApiError 404, 403 ``not-yours``."""
+    with services.db.read() as session:
+        _check_owner(find(session, submission_id), viewer)
+        files = session.exec(
+            select(SubmissionFile)
+            .where(SubmissionFile.submission_id == submission_id)
+            .order_by(col(SubmissionFile.path))
+        ).all()
+    return tuple(wire.SourceFile(path=f.path, content=f.content) for f in files)
+
+
+def cancel(services: Services, submission_id: UUID, viewer: Principal) -> wire.SubmissionDetail:
+    """Cancel one's own submission. Raises ApiError 404, 403, 409 ``already-final``."""
+    with services.db.write() as session:
+        _check_owner(find(session, submission_id), viewer)
+        moved = judgements.cancel(session, submission_id, services.clock())
+    services.announce(moved)
+    return detail(services, submission_id, viewer)
+
+
+def find(session: Session, submission_id: UUID) -> Row:
+    """Raises ApiError 404 ``unknown-submission``."""
+    found = session.exec(
+        select(Submission, User.name, Judgement)
+        .join(User, col(User.id) == Submission.user_id)
+        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        .where(Submission.id == submission_id, col(Judgement.is_current))
+    ).one_or_none()
+    if found is None:
+        raise ApiError("there is no such submission", status=404, code="unknown-submission")
+    return Row(*found)
+
+
+# --- handing in ---------------------------------------------------------------------------
+
+
+def _check_device(package: Package, device: str) -> None:
+    if device not in package.problem.devices:
+        raise ApiError(
+            f"{package.slug} is not judged on the device {device[:32]!r}"
+            f"{did_you_mean(device[:32], package.problem.devices)}",
+            status=422,
+            code="unknown-device",
+        )
+
+
+def _parse(package: Package, new: NewSubmission) -> Source:
+    limit_bytes = package.problem.limits.source_kib * 1024
+    # Before a byte of it is looked at; what an archive holds is limited while it is unpacked.
+    if new.size_bytes > limit_bytes + _ZIP_OVERHEAD_BYTES:
+        raise ApiError(
+            f"the file has {new.size_bytes} bytes, the limit of {package.slug} is {limit_bytes}",
+            status=413,
+            code="too-large",
+        )
+    return parse_upload(new.filename, new.read(), limit_bytes=limit_bytes, language=new.language)
+
+
+def _filename(given: str, source: Source) -> str:
+    name = given.replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in name if c.isprintable())[:255] or source.entry
+
+
+def _store(services: Services, submission: Submission, source: Source, package_hash: str) -> bool:
+    """False if it was there already. Raises ApiError if something else has its id."""
+    try:
+        with services.db.write() as session:
+            known = session.exec(
+                select(Submission).where(Submission.id == submission.id)
+            ).one_or_none()
+            if known is None:
+                _check_quota(services, session, submission.user_id)
+                _insert(session, submission, source, package_hash, services.clock())
+    except IntegrityError:
+        # Two requests with one id at the same moment: the other one was first.
+        with services.db.read() as session:
+            known = session.exec(select(Submission).where(Submission.id == submission.id)).one()
+    if known is not None and _content(known) != _content(submission):
+        raise ApiError(
+            f"another submission has the id {submission.id}; choose a new one",
+            status=409,
+            code="id-conflict",
+        )
+    return known is None
+
+
+def _insert(
+    session: Session, submission: Submission, source: Source, package_hash: str, now: datetime
+) -> None:
+    session.add(submission)
+    session.flush()
+    session.add_all(
+        SubmissionFile(submission_id=submission.id, path=f.path, content=f.content)
+        for f in source.files
+    )
+    judgements.enqueue(session, submission, package_hash, now)
+
+
+def _check_quota(services: Services, session: Session, user_id: int) -> None:
+    most = services.settings.max_pending
+    if queueing.pending_of(session, user_id) >= most:
+        raise ApiError(
+            f"{most} of your submissions are waiting already; let some be judged or cancel some",
+            status=429,
+            code="too-many-pending",
+        )
+
+
+def _content(submission: Submission) -> tuple[object, ...]:
+    return (
+        submission.user_id,
+        submission.problem,
+        submission.device,
+        submission.mode,
+        submission.language,
+        submission.source_hash,
+    )
+
+
+# --- looking at ---------------------------------------------------------------------------
+
+
+def _check_owner(row: Row, viewer: Principal) -> None:
+    if row.submission.user_id != viewer.user_id:
+        raise ApiError("the submission is somebody else's", status=403, code="not-yours")
+
+
+def _summary(row: Row) -> wire.SubmissionSummary:
+    submission, judgement = row.submission, row.judgement
+    judged = judgement.state is State.JUDGED
+    return wire.SubmissionSummary(
+        id=submission.id,
+        user=row.author,
+        problem=submission.problem,
+        device=submission.device,
+        mode=submission.mode,
+        language=submission.language,
+        filename=submission.filename,
+        status=Status(judgement.state.value),
+        verdict=judgement.verdict if judged else None,
+        score=score_of(judgement),
+        submitted_at=submission.submitted_at,
+        judged_at=judgement.ended_at if judged else None,
+    )
+
+
+def score_of(judgement: Judgement) -> wire.Interval | None:
+    """The score of a judgement, if it has one."""
+    value, low, high = judgement.score, judgement.score_low, judgement.score_high
+    if value is None or low is None or high is None:
+        return None
+    return wire.Interval(value=value, low=low, high=high)
+
+
+def _progress(services: Services, row: Row, *, owner: bool) -> wire.Progress | None:
+    if row.judgement.progress is None or row.judgement.state is State.JUDGED:
+        return None
+    progress = wire.Progress.model_validate_json(row.judgement.progress)
+    if progress.workload in services.catalog.hidden_workloads(row.submission.problem):
+        progress = progress.model_copy(update={"workload": "hidden", "message": ""})
+    return progress if owner else progress.model_copy(update={"message": ""})

@@ -1,0 +1,75 @@
+"""Use cases of workers: fetch a judgement, report, hand the result in. Each is one transaction."""
+
+from uuid import UUID
+
+from judge import wire
+from judge.errors import ApiError
+from leaderboard import judgements, queueing
+from leaderboard.services import Services
+
+# How many heads of the queue one request tries when other workers are faster.
+_TRIES = 8
+
+
+def claim_next(services: Services, request: wire.ClaimRequest) -> wire.Claim | None:
+    """The next judgement for this device by fair share, or None."""
+    if request.device not in services.catalog.devices:
+        return None
+    for _ in range(_TRIES):
+        with services.db.read() as session:
+            line = queueing.next_in_line(session, request.device, services.clock())
+        if not line:
+            return None
+        try:
+            return claim(services, line[0], request)
+        except ApiError as error:
+            if error.code != "already-claimed":
+                raise
+    return None
+
+
+def claim(services: Services, judgement_id: UUID, request: wire.ClaimRequest) -> wire.Claim:
+    """This judgement. Raises as `judgements.claim`."""
+    with services.db.write() as session:
+        claimed = judgements.claim(
+            session, judgement_id, request, services.clock(), services.settings.lease_s
+        )
+    services.announce(judgements.Moved(claimed.submission_id, claimed.problem, claimed.device))
+    return claimed
+
+
+def heartbeat(services: Services, judgement_id: UUID, token: str) -> wire.Heartbeat:
+    """Extend the lease. Raises as `judgements.heartbeat`."""
+    lease_s = services.settings.lease_s
+    with services.db.write() as session:
+        judgements.heartbeat(session, judgement_id, token, services.clock(), lease_s)
+    return wire.Heartbeat(lease_s=lease_s)
+
+
+def progress(services: Services, judgement_id: UUID, token: str, report: wire.Progress) -> None:
+    """Note where the judging is. Raises as `judgements.progress`."""
+    with services.db.write() as session:
+        moved = judgements.progress(session, judgement_id, token, report, services.clock())
+    services.announce_progress(moved)
+
+
+def record(
+    services: Services, judgement_id: UUID, token: str, result: wire.JudgementResult
+) -> None:
+    """Store the result. Raises as `judgements.record`."""
+    with services.db.write() as session:
+        moved = judgements.record(session, judgement_id, token, result, services.clock())
+    if moved is not None:
+        services.announce(moved, judged=True)
+
+
+def release(
+    services: Services, judgement_id: UUID, token: str, reason: str, *, charged: bool
+) -> None:
+    """Take the judgement back. Raises as `judgements.release`."""
+    with services.db.write() as session:
+        moved = judgements.release(
+            session, judgement_id, token, reason, services.clock(), charged=charged
+        )
+    if moved is not None:
+        services.announce(moved)

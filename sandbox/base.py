@@ -1,0 +1,106 @@
+"""The seam every back end fits: run a program to its end, or start one that stays."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from sandbox.limits import Limits
+from sandbox.outcome import Outcome
+
+
+class SandboxError(Exception):
+    """The sandbox itself could not do its work. Never raised because the program inside failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run inside.
+
+    Attributes:
+        argv: program and arguments, as seen inside.
+        files: name -> bytes, placed in the private work directory ``/work`` before the start.
+        collect: names of files in ``/work`` to bring back after the tree is dead.
+        environment: added to the small fixed environment; nothing of the host's is inherited.
+        share: host file descriptors (sealed memfds) that stay open inside under the same number.
+        cores: CPU cores the program may run on; empty leaves the choice to the system.
+        interpreter: mount this process's Python and its packages read-only.
+    """
+
+    argv: Sequence[str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    collect: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    share: Sequence[int] = ()
+    cores: Sequence[int] = ()
+    interpreter: bool = False
+
+
+class Resident(ABC):
+    """A program that stays alive in its sandbox, stopped and continued by its owner.
+
+    It is a single process (which may start threads, but no processes). Use as a context manager:
+    leaving it destroys the whole tree.
+    """
+
+    pid: int
+    """The program's process id as the host sees it."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop every thread of the program, and return only when the stop is verified.
+
+        Returns at once if the program has died. Raises SandboxError if it cannot be stopped.
+        """
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Let the program run again; returns at once. Does nothing if the program has died."""
+
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether the program is still there. Costs about a microsecond."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Kill the program if it is over its memory, process or output limit.
+
+        Called by the owner between calls and now and then during long ones; `end` then tells why.
+        """
+
+    @abstractmethod
+    def end(self) -> Outcome:
+        """Kill the whole tree, verify that it is gone, release everything; idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+
+class Sandbox(ABC):
+    """One way of isolating a program."""
+
+    name: str
+
+    @abstractmethod
+    def run(self, command: Command, limits: Limits) -> Outcome:
+        """Run a program to its end (or to a limit). Raises SandboxError if it could not start."""
+
+    @abstractmethod
+    def start(self, command: Command, limits: Limits) -> Resident:
+        """Start a program that stays. Returns once the program's own process exists.
+
+        Raises SandboxError if it could not start.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """What isolates here, for the record: back end, version, layers, kernel."""

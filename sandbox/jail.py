@@ -1,0 +1,157 @@
+"""The inside of a bubblewrap sandbox: what is mounted, what the environment says."""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sandbox.base import Command, SandboxError
+from sandbox.limits import Limits
+
+WORK = "/work"
+HARNESS_ROOT = "/opt/opjudge"
+UID = 65534
+
+_TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_PASSWD = b"nobody:x:65534:65534:nobody:/work:/bin/false\n"
+_GROUP = b"nogroup:x:65534:\n"
+
+# torch picks its vector instructions through a library that reads these two, and falls back to
+# plain SSE code, several times slower, without them. They are single read-only mounts from the
+# host: there is no /proc with processes in it.
+_CPU_FACTS = ("/proc/cpuinfo", "/sys/devices/system/cpu")
+
+# A fresh large temporary page-faults on every call and may triple an operator's time; keep the
+# heap's pages. Candidate and baseline get the same.
+_HEAP = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+_NAMESPACES = (
+    "--unshare-user",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+)
+
+
+def python_argv(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of `sandbox.harness` inside, with this Python.
+
+    Needs ``Command(interpreter=True)``. `module` is a full name such as ``"sandbox.harness"``.
+    """
+    code = (
+        f"import sys; sys.path.insert(0, {HARNESS_ROOT!r}); import runpy; "
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-I", "-B", "-c", code, *arguments]
+
+
+def package_root() -> Path:
+    """The host directory that holds the package ``sandbox``."""
+    return Path(__file__).resolve().parent.parent
+
+
+def environment(command: Command) -> dict[str, str]:
+    """The whole environment inside."""
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": WORK,
+        "USER": "nobody",
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+        **_HEAP,
+    }
+    if command.cores:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            variables[name] = str(len(command.cores))
+    return variables | dict(command.environment)
+
+
+def interpreter_paths() -> list[Path]:
+    """Directories this Python needs outside /usr, outermost only. Raises SandboxError for ``/``."""
+    executable = Path(sys.executable)
+    wanted = {Path(sys.prefix), Path(sys.base_prefix), executable.resolve().parent.parent}
+    wanted |= {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
+    if Path("/") in wanted:
+        raise SandboxError(
+            "this Python's prefix is /, so mounting it would show the whole machine: "
+            "install the worker in a virtual environment"
+        )
+    return [
+        path
+        for path in sorted(wanted)
+        if not path.is_relative_to("/usr") and not any(p in wanted for p in path.parents)
+    ]
+
+
+def namespaces(network: bool) -> list[str]:
+    """Options for the namespaces; a network of the host's only in tests of the tests."""
+    return [*_NAMESPACES, *([] if network else ["--unshare-net"])]
+
+
+def system_mounts() -> list[str]:
+    """Options for the read-only system: an allow-list, nothing else of the host is there."""
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in _TOP:
+        path = Path("/", name)
+        if path.is_symlink():
+            options += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            options += ["--ro-bind", str(path), str(path)]
+    for name in _ETC:
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for path in map(Path, _CPU_FACTS):
+        options += ["--ro-bind-try", str(path), str(path)]
+    for name in _DEVICES:
+        options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    return options
+
+
+def interpreter_mounts(hide: Iterable[Path]) -> list[str]:
+    """Options for Python, its packages and the harness, less what is to be hidden."""
+    options: list[str] = []
+    paths = interpreter_paths()
+    for path in paths:
+        options += ["--ro-bind", str(path), str(path)]
+    for path in hide:
+        if path.is_dir() and any(path.is_relative_to(p) for p in (*paths, Path("/usr"))):
+            options += ["--tmpfs", str(path), "--remount-ro", str(path)]
+    source = Path(__file__).resolve().parent
+    for name in ("__init__.py", "harness"):
+        options += ["--ro-bind", str(source / name), f"{HARNESS_ROOT}/sandbox/{name}"]
+    return options
+
+
+def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
+    """Options for the one writable place and the files in it (name -> descriptor).
+
+    /tmp and /dev/shm are links into /work, so that a single quota covers everything written.
+    """
+    options = ["--perms", "0777", "--size", str(limits.file_bytes), "--tmpfs", WORK]
+    for link, name in (("/tmp", ".tmp"), ("/dev/shm", ".shm")):  # noqa: S108 - the sandbox's own
+        target = f"{WORK}/{name}"
+        options += ["--perms", "1777", "--dir", target, "--symlink", target, link]
+    for name, fd in files.items():
+        options += ["--perms", "0644", "--file", str(fd), f"{WORK}/{name}"]
+    return options
+
+
+def account_files() -> dict[str, bytes]:
+    """Read-only files that libraries look up the current user in."""
+    return {"/etc/passwd": _PASSWD, "/etc/group": _GROUP}
+
+
+def tail(variables: Mapping[str, str], argv: Sequence[str]) -> list[str]:
+    """The last options: read-only root, environment, identity, the program."""
+    options = ["--remount-ro", "/", "--chdir", WORK, "--clearenv"]
+    for name, value in variables.items():
+        options += ["--setenv", name, value]
+    options += ["--hostname", "sandbox", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
+    return [*options, "--", *argv]

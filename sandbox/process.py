@@ -1,0 +1,163 @@
+"""What the kernel tells of a process from outside: its threads, its memory, its time, its end."""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.base import SandboxError
+
+_STOP_TIMEOUT_S = 2.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_NOT_RUNNING = b"TZX"
+# More than `tid (name) S` can take, so that the state is in it and the last `)` ends the name.
+_STATE_BYTES = 64
+
+
+class Handle:
+    """A process held by pidfd, so that a reused process id can never be hit. Not only for parents.
+
+    Raises ProcessLookupError when made for a process that is gone.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.fd = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self.fd, select.POLLIN)
+
+    def alive(self) -> bool:
+        """Whether any thread is left."""
+        return not self._poll.poll(0)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end; False if it did not come in time."""
+        return bool(self._poll.poll(timeout_s * 1000))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens if the process is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.fd, number)
+
+    def close(self) -> None:
+        """Let go of the process. The handle must not be used after."""
+        os.close(self.fd)
+
+
+class Threads:
+    """The threads of one process, watched through open descriptors to be fast."""
+
+    def __init__(self, pid: int) -> None:
+        self._directory = os.open(f"/proc/{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._stats: dict[str, int] = {}
+
+    def wait_stopped(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Return once no thread can run; the stop signal has been sent.
+
+        Ends when a listing shows no thread that was not already seen stopped: only a running thread
+        can make another, so nothing is missed. Raises SandboxError after `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        halted: set[str] = set()
+        listing = list(self._stats)
+        while True:
+            for tid in listing:
+                if tid not in halted and self._halt(tid, deadline):
+                    halted.add(tid)
+            listing = self._list()
+            if halted.issuperset(listing):
+                return
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for fd in (self._directory, *self._stats.values()):
+            os.close(fd)
+        self._stats.clear()
+
+    def _list(self) -> list[str]:
+        try:
+            return os.listdir(self._directory)
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    def _halt(self, tid: str, deadline: float) -> bool:
+        """Wait until a thread is stopped (True) or gone (False: another may have its number)."""
+        while (state := self._state(tid)) is not None:
+            if state in _NOT_RUNNING:
+                return True
+            if time.monotonic() > deadline:
+                raise SandboxError(f"thread {tid} did not stop (state {state.decode()})")
+            os.sched_yield()
+        return False
+
+    def _state(self, tid: str) -> bytes | None:
+        try:
+            fd = self._stats.get(tid)
+            if fd is None:
+                path = f"{tid}/stat"
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
+                self._stats[tid] = fd
+            line = os.pread(fd, _STATE_BYTES, 0)
+        except (FileNotFoundError, ProcessLookupError):
+            gone = self._stats.pop(tid, None)
+            if gone is not None:
+                os.close(gone)
+            return None
+        at = line.rindex(b")") + 2
+        return line[at : at + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tree of processes uses now: private bytes, CPU seconds, threads."""
+
+    memory_bytes: int
+    cpu_s: float
+    threads: int
+
+
+def stat_fields(pid: int) -> list[str]:
+    """``/proc/<pid>/stat`` from the state on (field 3 is index 0). Raises OSError if gone."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def parent_of(pid: int) -> int:
+    """The parent's process id. Raises OSError if the process is gone."""
+    return int(stat_fields(pid)[1])
+
+
+def tree_usage(root: int) -> Usage:
+    """What everything below `root` uses (`root` itself not counted)."""
+    memory, cpu, threads = 0, 0.0, 0
+    pending = _children(root)
+    while pending:
+        pid = pending.pop()
+        try:
+            fields = stat_fields(pid)
+            memory += _private_bytes(pid)
+        except OSError:
+            continue
+        cpu += sum(map(int, fields[11:15])) / _TICKS_PER_S
+        threads += int(fields[17])
+        pending += _children(pid)
+    return Usage(memory, cpu, threads)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _private_bytes(pid: int) -> int:
+    """Resident pages less shared ones: what the host shares with the program does not count."""
+    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(resident) - int(shared)) * _PAGE_BYTES

@@ -1,0 +1,100 @@
+"""Buffers, guards and poison."""
+
+import os
+from fcntl import F_GET_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, fcntl
+
+import numpy as np
+import pytest
+import torch
+
+from judge.arena import ALIGNMENT, GUARD_BYTES, Arena, SharedMemory
+from judge.problem import DType, TensorSpec
+
+RNG = np.random.default_rng(7)
+X = TensorSpec(name="x", dtype=DType.FLOAT32, shape=("rows", "cols"))
+Y = TensorSpec(name="y", dtype=DType.FLOAT32, shape=("rows",))
+DIMS = {"rows": 5, "cols": 3}
+
+
+@pytest.fixture
+def arena() -> Arena:
+    return Arena(1 << 22)
+
+
+def test_pages_cannot_change_size() -> None:
+    memory = SharedMemory("test", 8192)
+    assert fcntl(memory.fd, F_GET_SEALS) & (F_SEAL_GROW | F_SEAL_SHRINK)
+    for size in (0, 1 << 20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(memory.fd, size)
+
+
+def test_an_unsealed_file_could_be_shrunk_under_the_judge() -> None:
+    fd = os.memfd_create("plain")
+    os.ftruncate(fd, 8192)
+    os.ftruncate(fd, 0)
+    assert os.fstat(fd).st_size == 0
+    os.close(fd)
+
+
+def test_buffers_are_aligned_apart_and_between_guards(arena: Arena) -> None:
+    placement = arena.place((X,), (Y,), DIMS, RNG)
+    spans = []
+    for buffer in placement.buffers:
+        assert buffer.offset % ALIGNMENT == 0
+        spans.append((buffer.offset - GUARD_BYTES, buffer.offset + buffer.nbytes + GUARD_BYTES))
+    (_, first_end), (second_start, _) = sorted(spans)
+    assert first_end <= second_start
+    assert arena.guards_intact(placement)
+
+
+@pytest.mark.parametrize("where", [-1, -GUARD_BYTES, 0, GUARD_BYTES - 1])
+def test_a_byte_outside_a_buffer_breaks_the_guard(arena: Arena, where: int) -> None:
+    placement = arena.place((X,), (Y,), DIMS, RNG)
+    buffer = placement.outputs[0]
+    at = buffer.offset + where if where < 0 else buffer.offset + buffer.nbytes + where
+    arena._bytes[at] ^= 0xFF
+    assert not arena.guards_intact(placement)
+
+
+def test_placements_of_one_workload_lie_at_different_addresses(arena: Arena) -> None:
+    offsets = {arena.place((X,), (Y,), DIMS, RNG).inputs[0].offset for _ in range(8)}
+    assert len(offsets) == 8
+
+
+@pytest.mark.parametrize("dtype", [d for d in DType if d.floating])
+def test_poison_is_nan_and_never_the_same(arena: Arena, dtype: DType) -> None:
+    spec = TensorSpec(name="y", dtype=dtype, shape=(17,))
+    buffer = arena.place((), (spec,), {}, RNG).outputs[0]
+    seen = set()
+    for _ in range(5):
+        arena.poison(buffer, RNG)
+        raw = arena.view(buffer).copy()
+        values = torch.from_numpy(raw).view(getattr(torch, dtype.value))
+        assert bool(values.isnan().all())
+        seen.add(raw.tobytes())
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("dtype", [DType.INT32, DType.INT64])
+def test_integer_poison_changes(arena: Arena, dtype: DType) -> None:
+    spec = TensorSpec(name="y", dtype=dtype, shape=(4,))
+    buffer = arena.place((), (spec,), {}, RNG).outputs[0]
+    seen = set()
+    for _ in range(5):
+        arena.poison(buffer, RNG)
+        seen.add(arena.view(buffer).tobytes())
+    assert len(seen) == 5
+
+
+def test_a_full_arena_says_so() -> None:
+    small = Arena(64 << 10)
+    with pytest.raises(MemoryError, match="arena"):
+        small.place((X,), (Y,), {"rows": 4096, "cols": 64}, RNG)
+
+
+def test_written_bytes_are_found_where_the_argument_says(arena: Arena) -> None:
+    argument = arena.write(b"artifact bytes")
+    assert bytes(arena._bytes[argument.offset : argument.offset + argument.shape[0]]) == (
+        b"artifact bytes"
+    )

@@ -1,0 +1,190 @@
+"""Each gate lets honest work through and stops what it is there to stop."""
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from judge.checker import QuickCheck, check
+from judge.oracle import Oracle, Truth
+from judge.problem import DType, Operator, TensorSpec, Tolerance, Workload
+from judge.wire import ErrorReport
+
+ROWS, COLS = 64, 256
+TOLERANCE = Tolerance()
+
+
+def softmax(x: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(x, dim=1)
+
+
+def truth_of(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, dtype: DType = DType.FLOAT32
+) -> Truth:
+    spec = {"dtype": dtype, "shape": ("rows", "cols")}
+    operator = Operator(
+        dims=("rows", "cols"),
+        inputs=(TensorSpec(name="x", **spec),),
+        outputs=(TensorSpec(name="y", **spec),),
+    )
+    problem = SimpleNamespace(operator=operator, attributes_of=lambda _w: {})
+    workload = Workload(name="w", dims={"rows": x.shape[0], "cols": x.shape[1]})
+    oracle = Oracle(problem, workload, SimpleNamespace(reference=function))  # type: ignore[arg-type]
+    return oracle.truth({"x": x}, np.random.default_rng(0))["y"]
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(1))
+
+
+def verdict(got: torch.Tensor, x: torch.Tensor) -> ErrorReport | None:
+    return check("y", got, truth_of(softmax, x), TOLERANCE)
+
+
+def test_the_reference_itself_passes(x: torch.Tensor) -> None:
+    assert verdict(softmax(x), x) is None
+
+
+def test_another_order_of_summation_passes(x: torch.Tensor) -> None:
+    e = torch.exp(x - x.max(dim=1, keepdim=True).values)
+    total = torch.zeros(ROWS, 1)
+    for column in range(COLS):
+        total += e[:, column : column + 1]
+    assert verdict(e / total, x) is None
+
+
+def test_a_more_accurate_answer_passes(x: torch.Tensor) -> None:
+    assert verdict(softmax(x.double()).float(), x) is None
+
+
+def half(x: torch.Tensor) -> torch.Tensor:
+    return softmax(x.half().float())
+
+
+def stale_tail(x: torch.Tensor) -> torch.Tensor:
+    y = softmax(x)
+    y[-1, -8:] = math.nan
+    return y
+
+
+def one_wrong_element(x: torch.Tensor) -> torch.Tensor:
+    y = softmax(x)
+    y[3, 5] *= 1.01
+    return y
+
+
+MUTANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "zeros": torch.zeros_like,
+    "identity": torch.clone,
+    "mean": lambda x: torch.full_like(x, 1 / COLS),
+    "half precision inside": half,
+    "rows permuted": lambda x: softmax(x).roll(1, 0),
+    "tail not written": stale_tail,
+    "scaled by 1.01": lambda x: softmax(x) * 1.01,
+    "one wrong element": one_wrong_element,
+    "last column left out of the sum": lambda x: (
+        torch.exp(x) / torch.exp(x[:, :-1]).sum(1, keepdim=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_fail(name: str, x: torch.Tensor) -> None:
+    report = verdict(MUTANTS[name](x), x)
+    assert report is not None
+    assert report.gate in ("pattern", "element", "ratio")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_fail_the_quick_comparison_too(name: str, x: torch.Tensor) -> None:
+    quick = QuickCheck.learn(truth_of(softmax, x), 2.0**-24, TOLERANCE)
+    fresh = torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(2))
+    assert quick.check("y", softmax(fresh), softmax(fresh)) is None
+    assert quick.check("y", MUTANTS[name](fresh), softmax(fresh)) is not None
+
+
+def test_the_report_says_where(x: torch.Tensor) -> None:
+    want = softmax(x)
+    report = verdict(one_wrong_element(x), x)
+    assert report is not None
+    assert report.index == (3, 5)
+    assert report.expected == pytest.approx(float(want[3, 5]), rel=1e-5)
+    assert report.got == pytest.approx(float(want[3, 5]) * 1.01, rel=1e-5)
+    assert report.share_wrong == pytest.approx(1 / (ROWS * COLS))
+    assert report.max_error is not None
+    assert report.max_error > 1
+
+
+def test_constant_tolerances_would_have_let_zeros_pass() -> None:
+    """Why the tolerance scales itself (integrity.md F5): outputs below any usual atol."""
+    x = torch.randn(4, 1 << 17, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(torch.zeros_like(x), softmax(x), atol=1e-2)
+    assert check("y", torch.zeros_like(x), truth_of(softmax, x), TOLERANCE) is not None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_non_finite_element_fails_the_pattern(bad: float, x: torch.Tensor) -> None:
+    y = softmax(x)
+    y[1, 2] = bad
+    report = verdict(y, x)
+    assert report is not None
+    assert report.gate == "pattern"
+    assert report.index == (1, 2)
+    assert report.got is None
+
+
+def test_non_finite_where_the_oracle_has_it_passes() -> None:
+    x = torch.tensor([[1.0, math.inf, math.nan, -1.0]])
+    truth = truth_of(lambda t: t * 2, x)
+    assert check("y", x * 2, truth, TOLERANCE) is None
+    assert check("y", torch.nan_to_num(x * 2), truth, TOLERANCE) is not None
+
+
+def test_a_nan_in_the_reference_does_not_disable_the_rest() -> None:
+    """PyTorch dynamo's `same()` passes everything then (integrity.md E2)."""
+    x = torch.randn(8, 64, generator=torch.Generator().manual_seed(3))
+    x[0, 0] = math.nan
+    truth = truth_of(lambda t: t * 2, x)
+    wrong = x * 2
+    wrong[5, 5] += 1
+    assert check("y", x * 2, truth, TOLERANCE) is None
+    assert check("y", wrong, truth, TOLERANCE) is not None
+
+
+def test_cancellation_widens_the_tolerance_where_it_must() -> None:
+    """A sum that cancels keeps its condition: honest rounding passes, zeros do not."""
+    x = torch.randn(16, 4096, generator=torch.Generator().manual_seed(4)) * 1000
+    x[:, 1::2] = -x[:, ::2] + torch.randn(16, 2048) * 1e-2
+
+    def row_sum(t: torch.Tensor) -> torch.Tensor:
+        return t.sum(dim=1, keepdim=True)
+
+    truth = truth_of(row_sum, x)
+    reordered = x.flip(1).sum(dim=1, keepdim=True)
+    assert check("y", reordered, truth, TOLERANCE) is None
+    assert check("y", reordered + 1.0, truth, TOLERANCE) is not None
+
+
+def test_integers_are_exact() -> None:
+    truth = Truth(torch.arange(6).view(2, 3), *(torch.zeros(()) for _ in range(2)), (0, 0, 0))
+    right = torch.arange(6).view(2, 3)
+    wrong = right.clone()
+    wrong[1, 1] += 1
+    assert check("y", right, truth, TOLERANCE) is None
+    report = check("y", wrong, truth, TOLERANCE)
+    assert report is not None
+    assert report.index == (1, 1)
+    assert (report.expected, report.got) == (4.0, 5.0)
+
+
+def test_the_ratio_gate_catches_what_elements_let_through(x: torch.Tensor) -> None:
+    """Every element is 4 units off: below c = 16, but far beyond honest rounding on average."""
+    truth = truth_of(softmax, x)
+    shifted = (truth.value + 4 * truth.scale).float()
+    report = check("y", shifted, truth, TOLERANCE)
+    assert report is not None
+    assert report.gate == "ratio"
