@@ -21,7 +21,7 @@ ALIGNMENT = 64
 
 Bytes = npt.NDArray[np.uint8]
 
-_BITS: dict[int, type[np.unsignedinteger[npt.NBitBase]]] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 # Exponent all ones and the top mantissa bit: a quiet NaN, whatever the payload below.
 _NAN = {
     DType.FLOAT16: (0x7E00, 9),
@@ -156,7 +156,5 @@ class Arena:
         offset = self._used
         self._used += -(-nbytes // ALIGNMENT) * ALIGNMENT
         if self._used > self.size:
-            raise MemoryError(
-                f"the workloads need more than the {self.size >> 20} MiB of an arena"
-            )
+            raise MemoryError(f"the workloads need more than the {self.size >> 20} MiB of an arena")
         return offset

@@ -1,7 +1,7 @@
 """The sandbox back ends by name. Imported late: each pulls in what only it needs."""
 
+from judge.defaults import SandboxName
 from judge.errors import UserError
-from judge.settings import SandboxName
 from sandbox.base import Sandbox, SandboxError
 
 

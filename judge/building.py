@@ -39,6 +39,7 @@ _LIBRARY = ".solution.so"
 _SYMBOLS = ".solution.symbols"
 _COMPILE = f"""
 command -v g++ >/dev/null && command -v nm >/dev/null || exit 127
+rm -f {_LIBRARY} {_SYMBOLS}
 g++ "$@" -fdiagnostics-color=never -o {_LIBRARY} &&
 nm -D --defined-only -f posix {_LIBRARY} >{_SYMBOLS}
 """

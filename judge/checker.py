@@ -27,9 +27,7 @@ QUICK_SLACK = 2.0
 """The quick comparison is with the baseline, which may itself be wrong by its own tolerance."""
 
 
-def check(
-    output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance
-) -> ErrorReport | None:
+def check(output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
     """Compare an output with the truth; None if it is right.
 
     Args:

@@ -27,6 +27,7 @@ from judge.wire import (
     ProblemDocument,
     ProblemSummary,
     Progress,
+    SourceFile,
     Standings,
     SubmissionDetail,
     Token,
@@ -139,11 +140,7 @@ class Client:
     # --- problems -------------------------------------------------------------------------
 
     def problems(self) -> tuple[ProblemSummary, ...]:
-        response = self._send("GET", "/problems", repeat=True)
-        try:
-            return _PROBLEMS.validate_json(response.content)
-        except ValidationError as error:
-            raise self._strange(response) from error
+        return self._several(_PROBLEMS, self._send("GET", "/problems", repeat=True))
 
     def problem(self, slug: str) -> ProblemDetail:
         return self._get(ProblemDetail, f"/problems/{slug}")
@@ -186,8 +183,9 @@ class Client:
     def submission(self, submission_id: UUID) -> SubmissionDetail:
         return self._get(SubmissionDetail, f"/submissions/{submission_id}")
 
-    def submission_source(self, submission_id: UUID) -> bytes:
-        return self._send("GET", f"/submissions/{submission_id}/source", repeat=True).content
+    def submission_source(self, submission_id: UUID) -> tuple[SourceFile, ...]:
+        response = self._send("GET", f"/submissions/{submission_id}/source", repeat=True)
+        return self._several(_FILES, response)
 
     def cancel(self, submission_id: UUID) -> SubmissionDetail:
         response = self._send("POST", f"/submissions/{submission_id}/cancel", repeat=True)
@@ -232,14 +230,26 @@ class Client:
         self._send("POST", path, lease=lease_token, body=progress)
 
     def push_result(self, judgement_id: UUID, lease_token: str, result: JudgementResult) -> None:
-        """Hand in a result. Not repeated here: the worker does so until it is delivered."""
+        """Hand in a result. Not repeated here: the worker does that until it is delivered."""
         path = f"/worker/judgements/{judgement_id}/result"
         self._send("POST", path, lease=lease_token, body=result)
 
-    def release(self, judgement_id: UUID, lease_token: str, reason: str) -> None:
-        """Give a judgement back unfinished, through no fault of the submission."""
+    def release(
+        self, judgement_id: UUID, lease_token: str, reason: str, *, stopping: bool = False
+    ) -> None:
+        """Give a judgement back unfinished, through no fault of the submission.
+
+        Args:
+            stopping: the worker was told to stop; not counted as a failed attempt.
+        """
         path = f"/worker/judgements/{judgement_id}/release"
-        self._send("POST", path, repeat=True, lease=lease_token, json={"reason": reason})
+        self._send(
+            "POST",
+            path,
+            repeat=True,
+            lease=lease_token,
+            json={"reason": reason, "stopping": stopping},
+        )
 
     def worker_package(self, package_hash: str) -> bytes:
         """A whole problem package, zipped, by its hash."""
@@ -296,6 +306,14 @@ class Client:
     def _model(self, model: type[ModelT], response: httpx2.Response) -> ModelT:
         try:
             return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._strange(response) from error
+
+    def _several(
+        self, adapter: TypeAdapter[tuple[ModelT, ...]], response: httpx2.Response
+    ) -> tuple[ModelT, ...]:
+        try:
+            return adapter.validate_json(response.content)
         except ValidationError as error:
             raise self._strange(response) from error
 
@@ -356,3 +374,4 @@ class Client:
 
 
 _PROBLEMS = TypeAdapter(tuple[ProblemSummary, ...])
+_FILES = TypeAdapter(tuple[SourceFile, ...])

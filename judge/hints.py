@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+_LONGEST = 100  # characters of a word worth comparing: strangers can send megabytes
 _NEAR = 0.4  # edits per character of the longer word, up to which it is taken for a slip
 
 
@@ -13,12 +14,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         known: what could have been meant.
     """
     words = sorted(known)
-    if not words:
+    if not words or len(word) > _LONGEST:
         return ""
     nearest = min(words, key=lambda candidate: _edits(word, candidate))
     if _edits(word, nearest) <= _NEAR * max(len(word), len(nearest)):
         return f"; did you mean `{nearest}`?"
     return f"; known: {', '.join(words)}"
+
+
+def shorten(text: str) -> str:
+    """The text, cut to what an error message can bear."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def _edits(one: str, other: str) -> int:

@@ -8,6 +8,7 @@ random length is mapped by its own secret factor. Small ones are drawn anew.
 import hashlib
 from collections.abc import Mapping
 from types import ModuleType
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,9 +24,7 @@ BLOCKS = (61, 127, 251, 509)
 
 def torch_dtype(dtype: DType) -> torch.dtype:
     """The torch element type of the same name."""
-    found = getattr(torch, dtype.value)
-    assert isinstance(found, torch.dtype)
-    return found
+    return cast(torch.dtype, getattr(torch, dtype.value))
 
 
 def generator(seed: bytes, *labels: object) -> np.random.Generator:
@@ -41,7 +40,9 @@ def draw(spec: TensorSpec, count: int, rng: np.random.Generator) -> torch.Tensor
         values = rng.integers(int(how.low), int(how.high), count, np.int64)
         return torch.from_numpy(values).to(torch_dtype(spec.dtype))
     if how.kind == "uniform":
-        uniform = rng.random(count, np.float32) * np.float32(how.high - how.low) + np.float32(how.low)
+        uniform = rng.random(count, np.float32) * np.float32(how.high - how.low) + np.float32(
+            how.low
+        )
         return torch.from_numpy(uniform).to(torch_dtype(spec.dtype))
     return torch.from_numpy(rng.standard_normal(count, np.float32)).to(torch_dtype(spec.dtype))
 
@@ -127,4 +128,3 @@ class InputSource:
             s.name: made[s.name].to(torch_dtype(s.dtype)).contiguous()
             for s in self._problem.operator.inputs
         }
-

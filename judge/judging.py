@@ -22,14 +22,15 @@ import torch
 from judge import scoring, timing, tracks
 from judge.building import BUILD_LIMITS, PYTHON_ENTRY, Built, build, canonical_zip
 from judge.errors import BaselineFailed, InfrastructureError
+from judge.expression import evaluate
 from judge.inputs import InputSource, generator
 from judge.oracle import Oracle, load_reference
 from judge.package import Package
 from judge.party import Library, Party, Reply, split_cores
-from judge.problem import Expression, Problem, Workload
+from judge.problem import Problem, Workload
 from judge.session import Effort, Failed, Session
 from judge.signature import arity
-from judge.source import Source
+from judge.source import Source, parse_upload
 from judge.tracks import Track
 from judge.verdict import Language, Mode, Status, Verdict
 from judge.wire import (
@@ -130,6 +131,8 @@ class _Judging:
         self._seed = secrets.token_bytes(32)
         self._rng = generator(self._seed, "stream")
         self._warm = warm
+        text = package.baseline or package.baseline_source()
+        self._baseline = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
         self._parties: list[Party] = []
         self._result = JudgementResult(
             verdict=Verdict.JE,
@@ -146,8 +149,8 @@ class _Judging:
 
     def run(self) -> JudgementResult:
         self._report(Progress(status=Status.BUILDING))
-        baseline = self._party("torch", BASELINE_LIMITS, self._warm)
-        candidate = self._party(self._library(), self._limits())
+        baseline = self._party(library_of(self._baseline), BASELINE_LIMITS, self._warm)
+        candidate = self._party(library_of(self._source), self._limits())
         built = self._build()
         if not built.ok:
             return self._finish(Verdict.CE, "")
@@ -163,11 +166,6 @@ class _Judging:
         """Destroy both sandboxes."""
         for party in self._parties:
             party.end()
-
-    def _library(self) -> Library:
-        if self._source.language is Language.CPP:
-            return "none"
-        return "numpy" if self._source.directives.get("arrays") == "numpy" else "torch"
 
     def _limits(self) -> Limits:
         memory = (self._problem.limits.memory_mib << 20) + INTERPRETER_BYTES
@@ -207,17 +205,18 @@ class _Judging:
             party.pin(party_cores, shared_with_judge=not alone)
         os.sched_setaffinity(0, {judge_core})
         torch.set_num_threads(1)
-        text = self._package.baseline or self._package.baseline_source()
         limit_s = self._problem.limits.prepare_limit_s
+        content = self._baseline.files[0].content
         reply = baseline.load(
-            canonical_zip({PYTHON_ENTRY: text.encode()}), Language.PYTHON, {}, 60.0
+            canonical_zip({PYTHON_ENTRY: content}),
+            Language.PYTHON,
+            self._baseline.directives,
+            10 * limit_s,
         )
         if reply.failure is not None:
             raise BaselineFailed(f"the baseline did not load: {reply.message}")
         source = self._source
-        reply = candidate.load(
-            artifact, source.language, source.directives, limit_s
-        )
+        reply = candidate.load(artifact, source.language, source.directives, limit_s)
         self._raise_load(reply)
 
     def _raise_load(self, reply: Reply) -> None:
@@ -243,9 +242,7 @@ class _Judging:
         except MemoryError as error:
             raise InfrastructureError(str(error)) from error
         effort = self._options.effort[self._mode]
-        session = Session(
-            self._problem, candidate, baseline, made, effort, self._rng, self._report
-        )
+        session = Session(self._problem, candidate, baseline, made, effort, self._rng, self._report)
         verdict, message = Verdict.AC, ""
         try:
             session.run()
@@ -288,8 +285,8 @@ class _Judging:
                 "latency_ns": candidate,
                 "baseline_ns": baseline,
                 "speedup": timing.interval(scoring.run_draws(run, overhead_ns)),
-                "gflops": Expression(cost.flops).evaluate(run.dims) / candidate,
-                "gbps": Expression(cost.bytes).evaluate(run.dims) / candidate,
+                "gflops": evaluate(cost.flops, run.dims) / candidate,
+                "gbps": evaluate(cost.bytes, run.dims) / candidate,
             }
         )
 
@@ -309,6 +306,13 @@ class _Judging:
 
     def _update(self, **fields: object) -> None:
         self._result = self._result.model_copy(update=fields)
+
+
+def library_of(source: Source) -> Library:
+    """What a harness imports ahead for this source. A warm one may have imported more."""
+    if source.language is Language.CPP:
+        return "none"
+    return "numpy" if source.directives.get("arrays") == "numpy" else "torch"
 
 
 def redacted(run: Run) -> Run:

@@ -68,12 +68,15 @@ def read_text(slug: str, path: str, files: Mapping[str, bytes]) -> str:
         raise ProblemError(f"{slug}/{path}: not UTF-8 text (byte {error.start})") from error
 
 
-def check_function(place: str, source: str, name: str, parameters: Sequence[str]) -> None:
+def check_function(
+    place: str, source: str, name: str, parameters: Sequence[str], *, optional: bool = False
+) -> None:
     """Checks, without running it, that a source defines a function with the right arity.
 
     Args:
         place: of the file, for messages.
         parameters: names it should take by position; only their number is binding.
+        optional: it may as well not be defined.
 
     Raises:
         ProblemError: it does not parse, does not define the function, or takes other arguments.
@@ -86,6 +89,8 @@ def check_function(place: str, source: str, name: str, parameters: Sequence[str]
     except (ValueError, RecursionError) as error:  # a NUL byte; absurd nesting
         raise ProblemError(f"{place}: cannot be parsed: {error}") from error
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
+    if not defined and optional:
+        return
     if not defined:
         raise ProblemError(f"{place}: does not define `{name}`; add `{wanted}`")
     function = defined[-1]

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from judge.errors import ProblemError
-from judge.inputs import torch_dtype
 from judge.problem import Problem, Workload
 
 PERTURBATIONS = 3
@@ -124,11 +123,3 @@ def error_sizes(
     if error.numel() == 0:
         return 0.0, 0.0, 0.0
     return float(error.max()), float(error.mean()), float(error.square().mean().sqrt())
-
-
-def as_output(raw: np.ndarray, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:  # type: ignore[type-arg]
-    """Private bytes as a tensor of the declared type and shape."""
-    return torch.from_numpy(raw).view(dtype).view(shape)
-
-
-__all__ = ["Oracle", "Truth", "as_output", "error_sizes", "load_reference", "torch_dtype", "widen"]

@@ -18,7 +18,13 @@ from judge.layout import (
     read_tree,
 )
 from judge.problem import Operator, Problem
-from judge.signature import generated_baseline, name_faults, parameters, reference_parameters
+from judge.signature import (
+    generated_baseline,
+    name_faults,
+    parameters,
+    prepare_parameters,
+    reference_parameters,
+)
 from judge.source import from_files
 from judge.wire import SourceFile
 from judge.yamlfile import Location, dump_yaml, parse_yaml
@@ -209,6 +215,7 @@ def _unchanged(package: Package) -> dict[str, bytes]:
 def _check_baseline(slug: str, baseline: str, operator: Operator) -> None:
     place = f"{slug}/baseline.py"
     check_function(place, baseline, "solve", parameters(operator))
+    check_function(place, baseline, "prepare", prepare_parameters(operator), optional=True)
     try:
         from_files([SourceFile(path="baseline.py", content=baseline.encode())])
     except SubmissionError as error:

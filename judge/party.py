@@ -77,6 +77,7 @@ class Party:
         self._page = memoryview(self._control.map)
         self._words = self._page.cast("Q")
         self._sequence = protocol.BOOT
+        self._slots: dict[bytes, int] = {}
         self._yield = False
         self._outcome: Outcome | None = None
         self.stopped = False
@@ -135,6 +136,7 @@ class Party:
         words, page = self._words, self._page
         page[protocol.DESCRIPTOR_AT : protocol.DESCRIPTOR_AT + len(descriptor)] = descriptor
         words[protocol.SIZE] = len(descriptor)
+        words[protocol.SLOT] = self._slots.setdefault(descriptor, len(self._slots))
         words[protocol.OP] = op
         words[protocol.REPLY] = words[protocol.TEXT_SIZE] = 0
         self._sequence += 1
@@ -161,7 +163,7 @@ class Party:
             if spins >= look_at:
                 look_at += _LOOK_EVERY
                 if clock() - start > limit_ns:
-                    return self._give_up(clock() - start, Verdict.TLE)
+                    return self._give_up(clock() - start)
                 if not self._resident.alive():
                     return self._died(clock() - start)
                 if patient:
@@ -188,9 +190,13 @@ class Party:
         data = bytes(self._page[protocol.TEXT_AT : protocol.TEXT_AT + size])
         return data.decode("utf-8", "replace")
 
-    def _give_up(self, ns: int, verdict: Verdict) -> Reply:
-        self.end()
-        return Reply(ns, verdict, f"stopped after {ns / 1e9:.2f} s")
+    def _give_up(self, ns: int) -> Reply:
+        # A program thrashing at its memory limit is also slow: the limit is the better answer.
+        self._resident.check()
+        outcome = self.end()
+        if outcome.status in _LIMIT_VERDICTS:
+            return Reply(ns, _LIMIT_VERDICTS[outcome.status], explain(outcome))
+        return Reply(ns, Verdict.TLE, f"stopped after {ns / 1e9:.2f} s")
 
     def _died(self, ns: int) -> Reply:
         outcome = self.end()
@@ -238,4 +244,3 @@ def split_cores(available: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     """The judge's own core, and those of the parties (the same one where there is only one)."""
     first, *rest = sorted(available)
     return first, tuple(rest) or (first,)
-

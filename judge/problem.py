@@ -3,14 +3,13 @@
 These are the models of `problem.yaml`; `judge.package` reads them from disk with file and line.
 """
 
-import ast
-import operator as op
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from judge.expression import evaluate
 
 FORMAT_VERSION = "opjudge-2026"
 
@@ -159,42 +158,6 @@ class Tolerance(Strict):
     rms_ratio: Annotated[float, Field(ge=1)] = 2.0
 
 
-class Expression(str):
-    """Arithmetic over dims, e.g. ``2 * m * n * k``; + - * / // ** and parentheses only."""
-
-    __slots__ = ()
-    _operators: dict[type[ast.operator], Callable[[float, float], float]] = {
-        ast.Add: op.add,
-        ast.Sub: op.sub,
-        ast.Mult: op.mul,
-        ast.Div: op.truediv,
-        ast.FloorDiv: op.floordiv,
-        ast.Pow: op.pow,
-    }
-
-    def names(self) -> set[str]:
-        """The dims the expression uses. Raises ValueError if it is not plain arithmetic."""
-        return set(re.findall(r"[A-Za-z_]\w*", self))
-
-    def evaluate(self, dims: Mapping[str, int]) -> float:
-        """The value under the given dims. Raises ValueError if it is not plain arithmetic."""
-        try:
-            tree = ast.parse(self, mode="eval")
-        except SyntaxError as error:
-            raise ValueError(f"{str(self)!r} is not an arithmetic expression") from error
-        return self._value(tree.body, dims)
-
-    def _value(self, node: ast.expr, dims: Mapping[str, int]) -> float:
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return float(node.value)
-        if isinstance(node, ast.Name) and node.id in dims:
-            return float(dims[node.id])
-        if isinstance(node, ast.BinOp) and type(node.op) in self._operators:
-            left, right = self._value(node.left, dims), self._value(node.right, dims)
-            return self._operators[type(node.op)](left, right)
-        raise ValueError(f"{str(self)!r}: only dims, numbers and + - * / // ** are allowed")
-
-
 class CostModel(Strict):
     """Work of one call, as arithmetic over dims.
 
@@ -277,8 +240,8 @@ class Problem(Strict):
             raise ValueError(f"workload {workload.name!r} sets the undeclared attribute {name!r}")
         for label, text in (("flops", self.cost.flops), ("bytes", self.cost.bytes)):
             try:
-                Expression(text).evaluate(workload.dims)
-            except (ValueError, ZeroDivisionError) as error:
+                evaluate(text, workload.dims)
+            except ValueError as error:
                 raise ValueError(f"cost.{label}: {error}") from error
 
     def attributes_of(self, workload: Workload) -> dict[str, int | float]:

@@ -7,6 +7,7 @@ order), another one a single call. Every call has fresh inputs, poisoned outputs
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,7 @@ class Effort:
 class Failed(Exception):
     """The candidate earned a verdict other than AC; raised to end the stream."""
 
-    def __init__(
-        self, verdict: Verdict, message: str, error: ErrorReport | None = None
-    ) -> None:
+    def __init__(self, verdict: Verdict, message: str, error: ErrorReport | None = None) -> None:
         super().__init__(message)
         self.verdict, self.message, self.error = verdict, message, error
 
@@ -88,21 +87,26 @@ class Session:
         for track in self._stream():
             started = time.perf_counter()
             self._tell(track)
-            try:
+            with self._blaming(track):
                 if track.baseline is None:
                     self._single(track)
                 else:
                     self._round(track, track.baseline)
-            except Failed as failure:
-                track.verdict, track.error = failure.verdict, failure.error
-                track.message = failure.message
-                raise
             track.spent_s += time.perf_counter() - started
         for track in self._tracks:
-            for side in (track.candidate, track.baseline):
-                if side is not None:
+            with self._blaming(track):
+                for side in filter(None, (track.candidate, track.baseline)):
                     self._late_write(side, side.places)
             track.verdict = Verdict.AC
+
+    @contextmanager
+    def _blaming(self, track: Track) -> Iterator[None]:
+        try:
+            yield
+        except Failed as failure:
+            track.verdict, track.error = failure.verdict, failure.error
+            track.message = failure.message
+            raise
 
     def _stream(self) -> Iterator[Track]:
         """Tracks in the order of their calls: everything once, then on until each is done."""
@@ -120,20 +124,22 @@ class Session:
         return any(t.baseline is not None and not t.done for t in self._tracks)
 
     def _finished(self, track: Track) -> bool:
-        effort = self._effort
-        if track.done:
-            return True
-        if track.baseline is None:
-            track.done = track.calls >= effort.checks
-            return track.done
-        rounds = len(track.baseline.samples_ns)
-        if rounds >= effort.max_rounds:
-            track.done = True
-        elif track.spent_s > effort.budget_s and rounds >= max(3, effort.min_rounds // 3):
-            track.done = True
-        elif rounds >= effort.min_rounds and rounds % 5 == 0:
-            track.done = track.half_width(self._rng) <= effort.half_width
+        if not track.done:
+            track.done = self._enough(track)
         return track.done
+
+    def _enough(self, track: Track) -> bool:
+        effort = self._effort
+        if track.baseline is None:
+            return track.calls >= effort.checks
+        rounds = len(track.baseline.samples_ns)
+        if track.spent_s > effort.budget_s and rounds >= max(3, effort.min_rounds // 3):
+            return True
+        # Width, never significance: stopping on a lucky ratio would reward luck.
+        narrow = rounds >= effort.min_rounds and rounds % 5 == 0
+        return rounds >= effort.max_rounds or (
+            narrow and track.half_width(self._rng) <= effort.half_width
+        )
 
     def _single(self, track: Track) -> None:
         inputs = track.inputs.fresh(track.calls)
@@ -154,12 +160,15 @@ class Session:
         track.calls += 1
         self._null(baseline)
         mine, theirs = got[id(track.candidate)], got[id(baseline)]
-        if track.calls <= 2 or self._rng.random() < self._effort.oracle_share:
+        if track.calls <= 2 or self._rarely():
             self._ask_oracle(track, inputs, mine, theirs)
             return
         for name, quick in track.quick.items():
             if (report := quick.check(name, mine[name], theirs[name])) is not None:
                 raise Failed(Verdict.WA, "", report)
+
+    def _rarely(self) -> bool:
+        return bool(self._rng.random() < self._effort.oracle_share)
 
     def _ask_oracle(self, track: Track, inputs: Outputs, mine: Outputs, theirs: Outputs) -> None:
         truth = track.oracle.truth(inputs, self._rng)
@@ -268,6 +277,3 @@ class Session:
             done += wanted if track.done else min(track.calls, wanted)
             total += wanted
         return done, total
-
-
-

@@ -2,18 +2,15 @@
 
 import platform
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from judge.defaults import DEFAULT_DATA_DIR, DEFAULT_URL, TOKEN_FILE, SandboxName
 from judge.errors import UserError
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-DEFAULT_DATA_DIR = Path(".opjudge")
-TOKEN_FILE = "worker.token"  # noqa: S105 - the name of a file, not a secret
-
-SandboxName = Literal["bubblewrap", "dummy"]
+__all__ = ["DEFAULT_DATA_DIR", "DEFAULT_URL", "TOKEN_FILE", "SandboxName", "WorkerSettings"]
 
 
 class WorkerSettings(BaseSettings):

@@ -53,6 +53,11 @@ def reference_parameters(operator: Operator) -> tuple[str, ...]:
     return (*(t.name for t in operator.inputs), *(a.name for a in operator.attributes))
 
 
+def prepare_parameters(operator: Operator) -> tuple[str, ...]:
+    """Names of the parameters of `prepare`, in order."""
+    return (*operator.dims, *(a.name for a in operator.attributes))
+
+
 def python_signature(operator: Operator) -> str:
     """E.g. ``def solve(x, y, eps):``."""
     return f"def solve({', '.join(parameters(operator))}):"
@@ -62,16 +67,14 @@ def cpp_signature(operator: Operator) -> str:
     """E.g. ``extern "C" void solve(const float* x, float* y, int64_t rows, double eps)``."""
     parts = [f"const {_C_TYPES[t.dtype]}* {t.name}" for t in operator.inputs]
     parts += [f"{_C_TYPES[t.dtype]}* {t.name}" for t in operator.outputs]
-    parts += [f"int64_t {dim}" for dim in operator.dims]
-    parts += [f"{_C_ATTRIBUTES[a.type]} {a.name}" for a in operator.attributes]
-    return f'extern "C" void solve({", ".join(parts)})'
+    return f'extern "C" void solve({", ".join(parts + _c_scalars(operator))})'
 
 
 def prepare_signature(operator: Operator, language: Language = Language.PYTHON) -> str:
-    """The optional `prepare`, which gets the dims and no data."""
+    """The optional `prepare`: dims, then attributes, and no data."""
     if language is Language.CPP:
-        return f'extern "C" void prepare({", ".join(f"int64_t {dim}" for dim in operator.dims)})'
-    return f"def prepare({', '.join(operator.dims)}):"
+        return f'extern "C" void prepare({", ".join(_c_scalars(operator))})'
+    return f"def prepare({', '.join(prepare_parameters(operator))}):"
 
 
 def name_faults(operator: Operator) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -131,6 +134,11 @@ def generated_baseline(operator: Operator, reference: str) -> str:
         "# Generated: the problem has no baseline.py, so the reference is timed.\n"
         f"{python_signature(operator)}\n{body}\n"
     )
+
+
+def _c_scalars(operator: Operator) -> list[str]:
+    dims = [f"int64_t {dim}" for dim in operator.dims]
+    return dims + [f"{_C_ATTRIBUTES[a.type]} {a.name}" for a in operator.attributes]
 
 
 def _describe(slug: str, problem: Problem) -> list[str]:

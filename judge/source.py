@@ -23,7 +23,7 @@ from judge.archive import (
     strip_top_folder,
 )
 from judge.errors import SubmissionError
-from judge.hints import did_you_mean
+from judge.hints import did_you_mean, shorten
 from judge.verdict import Language, Mode
 from judge.wire import SourceFile
 
@@ -77,7 +77,7 @@ def parse_upload(
         SubmissionError: see `from_files`, and `judge.archive.read_zip` for archives.
     """
     if not data:
-        raise SubmissionError(f"{filename or 'the file'} is empty", code="empty-submission")
+        raise SubmissionError(f"the file {shorten(filename)!r} is empty", code="empty-submission")
     if looks_like_zip(data) or filename.lower().endswith(".zip"):
         limits = Limits(total_bytes=limit_bytes, files=MAX_FILES)
         files = strip_top_folder(read_zip(data, limits, SubmissionError))
@@ -288,12 +288,12 @@ def _directive_fault(word: str, found: Mapping[str, str]) -> tuple[str, str | No
     """The key of a directive, and what is wrong with it."""
     key, equals, value = word.partition("=")
     if not equals or not value:
-        return key, f"`{word}` is not of the form key=value"
+        return key, f"`{shorten(word)}` is not of the form key=value"
     if key not in _DIRECTIVES:
-        return key, f"unknown directive `{key}`{did_you_mean(key, _DIRECTIVES)}"
+        return key, f"unknown directive `{shorten(key)}`{did_you_mean(key, _DIRECTIVES)}"
     allowed = _DIRECTIVES[key]
     if allowed is not None and value not in allowed:
-        return key, f"`{key}` cannot be `{value}`{did_you_mean(value, allowed)}"
+        return key, f"`{key}` cannot be `{shorten(value)}`{did_you_mean(value, allowed)}"
     if found.get(key, value) != value:
-        return key, f"`{key}` is set twice, to {found[key]} and to {value}"
+        return key, f"`{key}` is set twice, to {shorten(found[key])} and to {shorten(value)}"
     return key, None

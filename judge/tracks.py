@@ -13,7 +13,7 @@ from judge.oracle import Oracle
 from judge.party import Party
 from judge.problem import Operator, Problem, Workload
 from judge.verdict import Language, Verdict
-from judge.wire import ErrorReport, Interval, Run
+from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
 
 PLACES = 2
@@ -65,7 +65,8 @@ class Track:
 
     def half_width(self, rng: np.random.Generator) -> float:
         """Half the confidence interval of the log speed-up so far."""
-        assert self.baseline is not None
+        if self.baseline is None:
+            raise ValueError(f"workload {self.workload.name} is not timed")
         draws = timing.log_ratios(
             np.asarray(self.candidate.samples_ns, np.float64),
             np.asarray(self.baseline.samples_ns, np.float64),
@@ -138,9 +139,7 @@ def write_inputs(arena: Arena, placement: Placement, inputs: Outputs) -> None:
 
 def inputs_intact(arena: Arena, placement: Placement, inputs: Outputs) -> bool:
     """Whether the shared inputs still equal the judge's private ones, bit for bit."""
-    return all(
-        np.array_equal(arena.view(b), raw(inputs[b.spec.name])) for b in placement.inputs
-    )
+    return all(np.array_equal(arena.view(b), raw(inputs[b.spec.name])) for b in placement.inputs)
 
 
 def take_outputs(arena: Arena, placement: Placement) -> Outputs:
@@ -164,8 +163,3 @@ def raw(tensor: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 def _private(arena: Arena, buffer: Buffer) -> torch.Tensor:
     copy = torch.from_numpy(arena.view(buffer).copy())
     return copy.view(getattr(torch, buffer.spec.dtype.value)).view(buffer.shape)
-
-
-def speedup(run: Run, draws: timing.Samples) -> Interval:
-    """The run's interval; a named step so that recomputation reads the same."""
-    return timing.interval(draws)

@@ -11,13 +11,16 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from judge.client import Client, Retry
+from judge.defaults import DEFAULT_DATA_DIR, SandboxName
 from judge.errors import ApiError, UserError
-from judge.settings import DEFAULT_DATA_DIR, SandboxName
 from judge.supervisor import STOP_SIGNALS, Program, Stopped, Supervisor
+
+SERVER = (sys.executable, "-m", "leaderboard")
+"""The web server's command line. By name: the judge imports nothing above it."""
 
 _LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
 
@@ -55,6 +58,10 @@ class Running:
     queue: str
     worker: bool
 
+    def document(self) -> dict[str, object]:
+        """For --json."""
+        return asdict(self)
+
 
 def up(options: UpOptions, ready: Callable[[Running], None], tell: Callable[[str], None]) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP.
@@ -86,7 +93,7 @@ def _bring_up(options: UpOptions, port: int, supervisor: Supervisor) -> Running:
     local_url = f"http://{_reachable_host(options.host)}:{port}"
     public_url = options.public_url or local_url
     environment = _environment(options, port, local_url, public_url, redis_url)
-    supervisor.start(Program("server", server_argv(options.host, port), environment))
+    supervisor.start(Program("server", SERVER, environment, stop_s=15.0))
     supervisor.await_ready("server", lambda: _answers(local_url))
     if options.worker:
         argv = [sys.executable, "-m", "judge.cli", "worker"]
@@ -100,28 +107,27 @@ def _bring_up(options: UpOptions, port: int, supervisor: Supervisor) -> Running:
     )
 
 
-def server_argv(host: str, port: int) -> list[str]:
-    """The web server's command line. Named by string: the judge imports nothing above it."""
-    return [
-        *(sys.executable, "-m", "uvicorn", "leaderboard.app:create_app", "--factory"),
-        *("--host", host, "--port", str(port), "--no-access-log"),
-        # Without it an open event stream keeps the server from ending.
-        *("--timeout-graceful-shutdown", "2"),
-    ]
+def server_environment(host: str, port: int) -> dict[str, str]:
+    """Where the web server shall listen, as its settings read it."""
+    return {**_code_path(), "OPJUDGE_HOST": host, "OPJUDGE_PORT": str(port)}
+
+
+def _code_path() -> dict[str, str]:
+    """Children run the same code as this process, and nothing that lies in the current folder."""
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.environ.get("PYTHONPATH")
+    return {
+        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 def _environment(
     options: UpOptions, port: int, local_url: str, public_url: str, redis_url: str | None
 ) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parent.parent)
-    path = os.environ.get("PYTHONPATH")
     environment = {
-        # The same code as this process runs, and nothing that lies in the current folder.
-        "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root,
-        "PYTHONSAFEPATH": "1",
+        **server_environment(options.host, port),
         "OPJUDGE_DATA_DIR": str(options.data_dir.resolve()),
-        "OPJUDGE_HOST": options.host,
-        "OPJUDGE_PORT": str(port),
         "OPJUDGE_URL": local_url,
         "OPJUDGE_PUBLIC_URL": public_url,
         "OPJUDGE_DEVICE": options.device,

@@ -59,9 +59,7 @@ def verify(
         def tell(progress: Progress, about: Expectation = expectation) -> None:
             report(about, progress)
 
-        result = judge(
-            package, source, expectation.mode, sandbox, report=tell, options=options
-        )
+        result = judge(package, source, expectation.mode, sandbox, report=tell, options=options)
         entry = Verified(expectation, result, complaint(expectation, result))
         done(entry)
         verified.append(entry)

@@ -88,7 +88,8 @@ def perform(claim: Claim, work: Work, client: Client) -> None:
         except Abort as abort:
             log.info("broken off", reason=abort.reason.value)
             if abort.reason in _GIVES_BACK:
-                _release(client, claim, abort.reason.value)
+                stopping = abort.reason is Reason.STOPPING
+                _release(client, claim, abort.reason.value, stopping=stopping)
             return
         # The job boundary: whatever goes wrong on our side must give the judgement back at once,
         # so that it is retried (and ends as JE when retries are used up), never lost.
@@ -138,13 +139,15 @@ def hand_in(undelivered: Undelivered, client: Client) -> bool:
     return True
 
 
-def _release(client: Client, claim: Claim, reason: str) -> None:
-    _release_by(client, claim.judgement_id, claim.lease_token, reason)
+def _release(client: Client, claim: Claim, reason: str, *, stopping: bool = False) -> None:
+    _release_by(client, claim.judgement_id, claim.lease_token, reason, stopping=stopping)
 
 
-def _release_by(client: Client, judgement_id: UUID, lease_token: str, reason: str) -> None:
+def _release_by(
+    client: Client, judgement_id: UUID, lease_token: str, reason: str, *, stopping: bool = False
+) -> None:
     try:
-        client.release(judgement_id, lease_token, reason[:2000])
+        client.release(judgement_id, lease_token, reason[:2000], stopping=stopping)
     except ApiError as error:
         # The lease runs out by itself.
         _LOG.warning("not released", judgement=str(judgement_id), why=str(error))

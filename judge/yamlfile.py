@@ -9,9 +9,10 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, RootModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from judge.errors import ProblemError
-from judge.hints import did_you_mean
+from judge.hints import did_you_mean, shorten
 
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -119,10 +120,7 @@ class YamlFile:
                 message = str(fault["ctx"]["error"])
                 yield self._place(self._mentioned(location, message), message)
             else:
-                got = (
-                    "" if isinstance(fault["input"], dict | list) else f" (got {fault['input']!r})"
-                )
-                alternatives.setdefault(self._known(location), []).append(fault["msg"] + got)
+                alternatives.setdefault(self._known(location), []).append(_wrong(fault))
         for location, messages in alternatives.items():
             yield self._place(location, ", or: ".join(messages))
 
@@ -203,7 +201,7 @@ class _Reader:
                 raise self._error(key_node, "a key must be a plain word; quote it if it is one")
             key = str(self._scalar(key_node))
             if key in result:
-                raise self._error(key_node, f"the key `{key}` is there twice; keep one")
+                raise self._error(key_node, f"the key `{shorten(key)}` is there twice; keep one")
             self.lines[(*at, key)] = key_node.start_mark.line + 1
             result[key] = self._value(value_node, (*at, key))
         return result
@@ -238,9 +236,15 @@ class _Reader:
         return ProblemError(f"{self.name}:{node.start_mark.line + 1}: {message}")
 
 
+def _wrong(fault: ErrorDetails) -> str:
+    value = fault["input"]
+    got = "" if isinstance(value, dict | list) else f" (got {shorten(repr(value))})"
+    return fault["msg"] + got
+
+
 def _dotted(location: Location) -> str:
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-    return text.removeprefix(".")
+    return shorten(text.removeprefix("."))
 
 
 def _known_keys(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:

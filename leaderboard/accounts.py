@@ -15,6 +15,7 @@ from judge import wire
 from judge.errors import ApiError
 from leaderboard.db import Database
 from leaderboard.models import Token, User
+from leaderboard.text import plain
 
 WORKER_NAME = "worker"
 _BOOTSTRAP = "bootstrap"
@@ -99,14 +100,14 @@ def log_in(
         user = session.exec(select(User).where(User.key == request.name.lower())).one_or_none()
     stored = user.password_hash if user else None
     valid, renewed = passwords.verify(request.password, stored)
-    if user is None or user.id is None or not valid:
+    if user is None or not valid:
         raise ApiError("wrong name or password", status=401, code="wrong-credentials")
     secret = f"opj_{secrets.token_urlsafe(32)}"
     expires_at = now + timedelta(seconds=request.expires_in_s)
     token = Token(
         sha256=sha256(secret),
         user_id=user.id,
-        label=_plain(request.label),
+        label=plain(request.label, 64),
         scopes=Scope.SUBMIT.value,
         created_at=now,
         expires_at=expires_at,
@@ -140,7 +141,6 @@ def authenticate(db: Database, secret: str, now: datetime) -> Principal:
             status=401,
             code="expired-token",
         )
-    assert user.id is not None and token.id is not None  # noqa: S101 - they came from the database
     return Principal(user.id, user.name, user.created_at, frozenset(token.scopes.split()), token.id)
 
 
@@ -164,13 +164,9 @@ def admit_worker(db: Database, secret: str, now: datetime) -> None:
         session.add(
             Token(
                 sha256=sha256(secret),
-                user_id=user.id or 0,
+                user_id=user.id,
                 label=_BOOTSTRAP,
                 scopes=Scope.WORKER.value,
                 created_at=now,
             )
         )
-
-
-def _plain(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())

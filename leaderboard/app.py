@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from leaderboard import accounts
+from leaderboard import accounts, pages
 from leaderboard.api import errors, health, problems, standings, submissions, users, worker
+from leaderboard.api.limits import BodyLimit
 from leaderboard.reconciler import Reconciler
 from leaderboard.services import Clock, Services, build, utc_now
 from leaderboard.settings import Settings
@@ -38,16 +39,23 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         responses=errors.DOCUMENTED,
-        max_body_size=_MIB,
     )
     app.state.services = services
     errors.install(app)
-    for module in (users, problems, standings):
+    app.add_middleware(
+        BodyLimit,
+        default_bytes=_MIB,
+        larger={
+            f"{PREFIX}/submissions": settings.max_upload_bytes,
+            f"{PREFIX}/worker": settings.max_result_bytes,
+            "/problems/": settings.max_upload_bytes,  # the form
+        },
+    )
+    for module in (users, problems, submissions, standings, worker, health):
         app.include_router(module.router, prefix=PREFIX)
-    app.include_router(submissions.router, prefix=PREFIX, max_body_size=settings.max_upload_bytes)
-    app.include_router(worker.router, prefix=PREFIX, max_body_size=settings.max_result_bytes)
-    app.include_router(health.router)
-    # The pages go here: app.include_router(pages.router)
+    # Where the probes of container platforms look.
+    app.include_router(health.router, include_in_schema=False)
+    pages.install(app)
     return app
 
 

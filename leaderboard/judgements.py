@@ -33,10 +33,8 @@ from leaderboard.models import (
     SubmissionFile,
 )
 from leaderboard.results import check_result, to_columns, to_runs, unjudged
-
-MAX_FAILURES = 3
-MAX_DEATHS = 2
-MAX_ATTEMPTS = 20
+from leaderboard.retries import Past, why_stop
+from leaderboard.text import plain
 
 # What `_outcome` says of a lease that handed a result in.
 _RESULTS = ((State.JUDGED, None), (State.JUDGED, Failure.ERROR))
@@ -49,31 +47,6 @@ class Moved:
     submission_id: UUID
     problem: str
     device: str
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """How an earlier attempt of a submission ended.
-
-    Attributes:
-        charged: False where the worker was merely being stopped.
-    """
-
-    failure: Failure
-    charged: bool = True
-
-
-def verdict_on(history: Sequence[Past]) -> str | None:
-    """Why a submission is not tried again after these failures, or None: try again."""
-    deaths = sum(past.failure is Failure.EXPIRED for past in history)
-    if deaths >= MAX_DEATHS:
-        return f"{deaths} workers died or fell silent while judging this submission"
-    failures = sum(past.charged for past in history)
-    if failures >= MAX_FAILURES:
-        return f"judging failed {failures} times"
-    if len(history) >= MAX_ATTEMPTS:
-        return f"judging was broken off {len(history)} times"
-    return None
 
 
 # --- into the queue -----------------------------------------------------------------------
@@ -116,7 +89,7 @@ def claim(
         state=State.BUILDING,
         since=now,
         claimed_at=now,
-        worker=_plain(request.worker, 100),
+        worker=plain(request.worker, 100),
         token_hash=sha256(token),
         lease_until=now + timedelta(seconds=lease_s),
         progress=None,
@@ -174,7 +147,7 @@ def record(
     values["device_s"] = 0.0 if failed else _seconds_since(judgement.claimed_at, now)
     if failed:
         values["failure"] = Failure.ERROR
-        values["reason"] = _plain(result.message, 2000)
+        values["reason"] = plain(result.message, 2000)
     stored = _move(
         session,
         _held(judgement_id, token),
@@ -215,7 +188,7 @@ def release(
         lease_until=None,
         failure=Failure.RELEASED,
         charged=charged,
-        reason=_plain(reason, 2000),
+        reason=plain(reason, 2000),
     ):
         outcome = _outcome(session, judgement_id, token)
         if outcome is not None and outcome[1] is Failure.RELEASED:
@@ -334,7 +307,10 @@ def _outcome(
             Judgement.id == judgement_id, Judgement.token_hash == sha256(token)
         )
     ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    if row is None:
+        return None
+    state, failure = row
+    return State(state), Failure(failure) if failure else None
 
 
 def _try_again(session: Session, failed: Judgement, now: datetime) -> None:
@@ -344,8 +320,8 @@ def _try_again(session: Session, failed: Judgement, now: datetime) -> None:
         .where(Judgement.submission_id == failed.submission_id)
         .order_by(col(Judgement.attempt))
     ).all()
-    history = [Past(failure, charged) for failure, charged, _ in rows if failure is not None]
-    final = verdict_on(history)
+    history = [Past(Failure(failure), charged) for failure, charged, _ in rows if failure]
+    final = why_stop(history)
     last = rows[-1][2]
     if final is not None:
         # An attempt that reported a JE keeps its own result; a silent one gets one made for it.
@@ -417,8 +393,3 @@ def _moved(session: Session, judgement: Judgement) -> Moved:
 
 def _seconds_since(then: datetime | None, now: datetime) -> float:
     return max(0.0, (now - then).total_seconds()) if then else 0.0
-
-
-def _plain(text: str, limit: int) -> str:
-    """Text a database column takes: PostgreSQL refuses NUL, and a log line should stay one."""
-    return "".join(c if c.isprintable() else " " for c in text)[:limit]

@@ -9,6 +9,14 @@ from sqlmodel import Field, SQLModel
 
 from judge.verdict import Language, Mode, Verdict
 
+# Constraints with names, so that later migrations can get hold of them on any database.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
 # SQLite counts rows by itself only for a column declared exactly INTEGER.
 _ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -55,7 +63,7 @@ class User(SQLModel, table=True):
 
     __tablename__ = "user_account"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     name: str = Field(max_length=32)
     key: str = Field(max_length=32, unique=True)
     password_hash: str | None = Field(default=None, max_length=256)
@@ -72,7 +80,7 @@ class Token(SQLModel, table=True):
 
     __tablename__ = "token"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int = Field(default=None, primary_key=True)
     sha256: str = Field(max_length=64, unique=True)
     user_id: int = Field(foreign_key="user_account.id", index=True)
     label: str = Field(max_length=64)
@@ -119,15 +127,15 @@ class Submission(SQLModel, table=True):
     __tablename__ = "submission"
     __table_args__ = (Index("ix_submission_board", "problem", "device"),)
 
-    number: int | None = Field(
+    number: int = Field(
         default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
     )
     id: UUID = Field(unique=True)
     user_id: int = Field(foreign_key="user_account.id", index=True)
     problem: str = Field(foreign_key="problem.slug", max_length=64)
     device: str = Field(max_length=32)
-    mode: Mode = Field(sa_type=_by_value(Mode))  # type: ignore[call-overload]
-    language: Language = Field(sa_type=_by_value(Language))  # type: ignore[call-overload]
+    mode: Mode = Field(sa_type=_by_value(Mode))
+    language: Language = Field(sa_type=_by_value(Language))
     filename: str = Field(max_length=255)
     source_hash: str = Field(max_length=128)
     submitted_at: datetime
@@ -160,7 +168,7 @@ class Judgement(SQLModel, table=True):
 
     __tablename__ = "judgement"
     __table_args__ = (
-        UniqueConstraint("submission_id", "attempt"),
+        UniqueConstraint("submission_id", "attempt", name="uq_judgement_attempt"),
         Index(
             "ix_judgement_current",
             "submission_id",
@@ -177,7 +185,7 @@ class Judgement(SQLModel, table=True):
     is_current: bool = True
     device: str = Field(max_length=32)
     package_hash: str = Field(max_length=128)
-    state: State = Field(default=State.QUEUED, sa_type=_by_value(State))  # type: ignore[call-overload]
+    state: State = Field(default=State.QUEUED, sa_type=_by_value(State))
     since: datetime
     created_at: datetime
     enqueued_at: datetime | None = None
@@ -186,12 +194,12 @@ class Judgement(SQLModel, table=True):
     worker: str = Field(default="", max_length=100)
     token_hash: str | None = Field(default=None, max_length=64)
     lease_until: datetime | None = None
-    failure: Failure | None = Field(default=None, sa_type=_by_value(Failure))  # type: ignore[call-overload]
+    failure: Failure | None = Field(default=None, sa_type=_by_value(Failure))
     charged: bool = True
     reason: str = Field(default="", sa_type=Text)
     device_s: float = 0.0
     progress: str | None = Field(default=None, sa_type=Text)
-    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))  # type: ignore[call-overload]
+    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))
     score: float | None = None
     score_low: float | None = None
     score_high: float | None = None
@@ -214,6 +222,6 @@ class Run(SQLModel, table=True):
     judgement_id: UUID = Field(primary_key=True, foreign_key="judgement.id")
     position: int = Field(primary_key=True)
     workload: str = Field(max_length=255)
-    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))  # type: ignore[call-overload]
+    verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))
     detail: str = Field(sa_type=Text)
     samples: str = Field(sa_type=Text)

@@ -4,16 +4,19 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import ValidationError
+from sqlalchemy.orm import QueryableAttribute, defer
+from sqlalchemy.orm.interfaces import ORMOption
 from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.errors import ApiError
 from judge.verdict import Verdict
 from leaderboard.models import Judgement, Run
+from leaderboard.text import plain
 
 _HASH = re.compile(r"[0-9A-Za-z:_-]{0,128}")
 _HEAVIEST = 1e6
@@ -78,7 +81,7 @@ def to_runs(judgement_id: UUID, runs: Iterable[wire.Run]) -> list[Run]:
         Run(
             judgement_id=judgement_id,
             position=position,
-            workload="".join(c for c in run.workload if c.isprintable())[:255],
+            workload=plain(run.workload, 255),
             verdict=run.verdict,
             detail=run.model_dump_json(exclude=_SAMPLES),
             samples=json.dumps([run.candidate_samples_ns, run.baseline_samples_ns]),
@@ -98,6 +101,11 @@ def unjudged(judgement: Judgement, reason: str) -> str:
         package_hash=judgement.package_hash,
         environment=environment,
     ).model_dump_json()
+
+
+def left_out() -> ORMOption:
+    """For queries of many judgements: their stored results stay in the database."""
+    return defer(cast("QueryableAttribute[str | None]", Judgement.result))
 
 
 def load(

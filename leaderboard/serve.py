@@ -1,7 +1,9 @@
 """Runs the service under uvicorn, and ends it cleanly with streams open."""
 
 import socket
+import sys
 
+import structlog
 import uvicorn
 
 from leaderboard.app import create_app
@@ -41,5 +43,6 @@ def make_server(settings: Settings) -> Server:
 
 
 def serve(settings: Settings | None = None) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Logs to stderr."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     make_server(settings or Settings()).run()

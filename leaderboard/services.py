@@ -1,9 +1,11 @@
 """What every request needs, put together once and passed down."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from judge.building import CPP_FLAGS
 from judge.package import load_all
 from leaderboard import queueing
 from leaderboard.accounts import Passwords
@@ -70,7 +72,11 @@ def build(settings: Settings, clock: Clock = utc_now) -> Services:
     return Services(
         settings=settings,
         db=Database(settings.database),
-        catalog=Catalog(load_all(settings.problems_dir), settings.packages_dir),
+        catalog=Catalog(
+            load_all(settings.problems_dir),
+            settings.packages_dir,
+            compile_command=shlex.join(("g++", *CPP_FLAGS)),
+        ),
         hub=EventHub(settings.stream_refresh_s),
         dispatcher=Dispatcher(settings.redis_url),
         passwords=Passwords(settings.password_time_cost, settings.password_memory_kib),

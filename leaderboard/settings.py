@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 20 * _MIB
     max_result_bytes: Annotated[int, Field(ge=1024)] = 64 * _MIB
     password_time_cost: Annotated[int, Field(ge=1)] = 3
-    password_memory_kib: Annotated[int, Field(ge=8)] = 65536
+    password_memory_kib: Annotated[int, Field(ge=64)] = 65536
 
     @property
     def database(self) -> str:

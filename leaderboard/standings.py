@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.verdict import Language, Mode, Verdict
+from leaderboard import results
 from leaderboard.models import Judgement, ProblemVersion, State, Submission, User
 from leaderboard.services import Services
 
@@ -141,7 +141,7 @@ def _candidates(session: Session, problem: str, device: str) -> list[Candidate]:
             col(Judgement.is_current),
             Judgement.state == State.JUDGED,
         )
-        .options(defer(col(Judgement.result)))
+        .options(results.left_out())
     ).all()
     return [_candidate(*row) for row in rows]
 
@@ -151,7 +151,7 @@ def _candidate(submission: Submission, user: str, judgement: Judgement, version:
     known = value is not None and low is not None and high is not None
     return Candidate(
         submission_id=submission.id,
-        number=submission.number or 0,
+        number=submission.number,
         user=user,
         mode=submission.mode,
         language=submission.language,

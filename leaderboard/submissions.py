@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from judge import wire
@@ -19,6 +17,7 @@ from leaderboard import judgements, queueing, results
 from leaderboard.accounts import Principal
 from leaderboard.models import Judgement, State, Submission, SubmissionFile, User
 from leaderboard.services import Services
+from leaderboard.text import plain
 
 _ZIP_OVERHEAD_BYTES = 64 << 10
 
@@ -92,7 +91,7 @@ def detail(
         owner = viewer is not None and viewer.user_id == row.submission.user_id
         result = results.load(session, row.judgement, owner=owner, samples=samples)
         waiting = row.judgement.state is State.QUEUED
-        number = row.submission.number or 0
+        number = row.submission.number
         ahead = queueing.position(session, row.submission.device, number) if waiting else None
     return wire.SubmissionDetail(
         **dict(_summary(row)),
@@ -123,7 +122,7 @@ def page(
         .join(User, col(User.id) == Submission.user_id)
         .join(Judgement, col(Judgement.submission_id) == Submission.id)
         .where(col(Judgement.is_current))
-        .options(defer(col(Judgement.result)))
+        .options(results.left_out())
         .order_by(col(Submission.number).desc())
         .limit(limit + 1)
     )
@@ -206,7 +205,7 @@ def _parse(package: Package, new: NewSubmission) -> Source:
 
 def _filename(given: str, source: Source) -> str:
     name = given.replace("\\", "/").rpartition("/")[2]
-    return "".join(c for c in name if c.isprintable())[:255] or source.entry
+    return plain(name, 255).strip() or source.entry
 
 
 def _store(services: Services, submission: Submission, source: Source, package_hash: str) -> bool:
@@ -218,7 +217,7 @@ def _store(services: Services, submission: Submission, source: Source, package_h
             ).one_or_none()
             if known is None:
                 _check_quota(services, session, submission.user_id)
-                _insert(session, submission, source, package_hash, services.clock())
+                _insert(session, submission, source, package_hash)
     except IntegrityError:
         # Two requests with one id at the same moment: the other one was first.
         with services.db.read() as session:
@@ -232,16 +231,14 @@ def _store(services: Services, submission: Submission, source: Source, package_h
     return known is None
 
 
-def _insert(
-    session: Session, submission: Submission, source: Source, package_hash: str, now: datetime
-) -> None:
+def _insert(session: Session, submission: Submission, source: Source, package_hash: str) -> None:
     session.add(submission)
     session.flush()
     session.add_all(
         SubmissionFile(submission_id=submission.id, path=f.path, content=f.content)
         for f in source.files
     )
-    judgements.enqueue(session, submission, package_hash, now)
+    judgements.enqueue(session, submission, package_hash, submission.submitted_at)
 
 
 def _check_quota(services: Services, session: Session, user_id: int) -> None:

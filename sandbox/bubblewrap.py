@@ -26,12 +26,13 @@ from sandbox import cgroup, jail
 from sandbox.base import Command, Resident, Sandbox, SandboxError
 from sandbox.descriptors import memory_file, open_directory, read_at_most, safe_name
 from sandbox.harness import seccomp
+from sandbox.identity import Identity
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
 from sandbox.process import Handle, Threads, parent_of
 from sandbox.resident import BubblewrapResident, Tree, run_to_end
 
-_BARRIER = 'echo >&0 && read -r _ && exec "$@" </dev/null'
+_BARRIER = 'echo >&0 && read -r _ && exec {drop}"$@" </dev/null'
 _HELLO_TIMEOUT_S = 20.0
 _UCRED = struct.Struct("3i")
 
@@ -61,6 +62,7 @@ class Layers:
     network: bool = False
     seccomp: bool = True
     cgroup: bool = True
+    drop_root: bool = True
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Bubblewrap(Sandbox):
             "namespaces": f"user pid ipc uts mount cgroup{network}",
             "seccomp": "base" if self._layers.seccomp else "none",
             "cgroup": group.version if group else "none (polled)",
-            "user": "root" if os.geteuid() == 0 else "ordinary",
+            "user": _user(self._layers.drop_root),
             "kernel": platform.release(),
         }
 
@@ -134,14 +136,14 @@ class Bubblewrap(Sandbox):
         def keep() -> None:
             try:
                 resident = self._start(command, limits)
-                watch = Handle(resident.tree.outer.pid)
             except (SandboxError, OSError, ValueError) as error:
                 result.append(error)
                 ready.set()
                 return
+            watch = Handle(resident.tree.outer.pid)
             result.append(resident)
             ready.set()
-            watch.wait(threading.TIMEOUT_MAX)
+            watch.wait()
             watch.close()
 
         threading.Thread(target=keep, name="sandbox-keeper", daemon=True).start()
@@ -153,60 +155,44 @@ class Bubblewrap(Sandbox):
     def _start(self, command: Command, limits: Limits) -> BubblewrapResident:
         ours, theirs = socket.socketpair()
         launch = _Launch()
-        with ours, contextlib.ExitStack() as undo:
+        identity = Identity(os.geteuid() == 0 and self._layers.drop_root)
+        with ours, contextlib.closing(identity), contextlib.ExitStack() as undo:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             ours.settimeout(_HELLO_TIMEOUT_S)
             outputs = [memory_file(name) for name in ("stdout", "stderr", "status")]
             for fd in outputs:
                 undo.callback(os.close, fd)
             with theirs, contextlib.closing(launch):
-                outer = self._spawn(command, limits, launch, theirs, outputs)
+                argv = self._argv(command, limits, identity, launch, outputs[2])
+                passed = (*launch.passed, *identity.passed, *command.share, outputs[2])
+                outer = _spawn(argv, theirs, outputs, passed)
             undo.callback(outer.wait)
             undo.callback(outer.kill)
+            identity.establish(ours)
             tree = self._meet(ours, outer, outputs, command, limits)
             undo.pop_all()
         return BubblewrapResident(tree, command, limits)
 
-    def _spawn(
-        self,
-        command: Command,
-        limits: Limits,
-        launch: _Launch,
-        barrier: socket.socket,
-        outputs: list[int],
-    ) -> subprocess.Popen[bytes]:
-        stdout, stderr, status = outputs
-        argv = [self._bwrap, *self._options(command, limits, launch, status)]
-        try:
-            return subprocess.Popen(
-                argv,
-                stdin=barrier.fileno(),
-                stdout=stdout,
-                stderr=stderr,
-                env={},
-                umask=0o022,
-                pass_fds=(*launch.passed, *command.share, status),
-            )
-        except OSError as error:
-            raise SandboxError(f"cannot run {self._bwrap}: {error}") from error
-
-    def _options(self, command: Command, limits: Limits, launch: _Launch, status: int) -> list[str]:
+    def _argv(
+        self, command: Command, limits: Limits, identity: Identity, launch: _Launch, status: int
+    ) -> list[str]:
         if any(fd < 3 for fd in command.share):
             raise ValueError("descriptors 0, 1 and 2 cannot be shared")
-        options = [*jail.namespaces(self._layers.network), "--uid", str(jail.UID)]
-        options += ["--gid", str(jail.UID), "--json-status-fd", str(status)]
+        options = [*jail.namespaces(self._layers.network), *identity.options()]
+        options += ["--json-status-fd", str(status)]
         if self._layers.seccomp:
             options += ["--seccomp", str(launch.give("seccomp", seccomp.base_program()))]
         options += jail.system_mounts()
         for path, data in jail.account_files().items():
-            options += ["--ro-bind-data", str(launch.give("etc", data)), path]
+            options += ["--perms", "0444", "--ro-bind-data", str(launch.give("etc", data)), path]
         files = {safe_name(n): launch.give("file", data) for n, data in command.files.items()}
         options += jail.private_mounts(limits, files)
         if command.interpreter:
             # After the private place: a Python that is installed under /work must not be covered.
             options += jail.interpreter_mounts(self._hide)
-        argv = ["/bin/sh", "-c", _BARRIER, "sh", *command.argv]
-        return options + jail.tail(jail.environment(command), argv)
+        script = _BARRIER.format(drop=identity.prefix)
+        argv = ["/bin/sh", "-c", script, "sh", *command.argv]
+        return [self._bwrap, *options, *jail.tail(jail.environment(command), argv)]
 
     def _meet(
         self,
@@ -233,7 +219,25 @@ class Bubblewrap(Sandbox):
             _restrict(pid, limits, command.cores)
             ours.sendall(b"\n")
             undo.pop_all()
-        return Tree(outer, program, init, threads, group, work, *outputs)
+        return Tree(outer, Handle(outer.pid), program, init, threads, group, work, *outputs)
+
+
+def _spawn(
+    argv: list[str], barrier: socket.socket, outputs: list[int], passed: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    stdout, stderr, _ = outputs
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=barrier.fileno(),
+            stdout=stdout,
+            stderr=stderr,
+            env={},
+            umask=0o022,
+            pass_fds=passed,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot run {argv[0]}: {error}") from error
 
 
 def _hello(ours: socket.socket, stderr: int) -> int:
@@ -247,6 +251,13 @@ def _hello(ours: socket.socket, stderr: int) -> int:
             return int(_UCRED.unpack(value[: _UCRED.size])[0])
     message = read_at_most(stderr, 4096).decode(errors="replace").strip()
     raise SandboxError(f"bwrap could not build the sandbox: {message or 'no message'}")
+
+
+def _user(drop_root: bool) -> str:
+    """Whose rights the program has on the host, for the record."""
+    if os.geteuid() != 0:
+        return "the worker's own, mapped to nobody"
+    return "nobody" if drop_root else "root without capabilities"
 
 
 def _restrict(pid: int, limits: Limits, cores: Iterable[int]) -> None:

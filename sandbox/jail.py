@@ -11,7 +11,6 @@ from sandbox.limits import Limits
 
 WORK = "/work"
 HARNESS_ROOT = "/opt/opjudge"
-UID = 65534
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
@@ -96,6 +95,20 @@ def namespaces(network: bool) -> list[str]:
     return [*_NAMESPACES, *([] if network else ["--unshare-net"])]
 
 
+def _directories(path: Path) -> list[str]:
+    """Options that make a path's parents: those bwrap makes itself may be private to root."""
+    return [
+        word
+        for parent in reversed(path.parents[:-1])
+        for word in ("--perms", "0755", "--dir", str(parent))
+    ]
+
+
+def _show(kind: str, path: Path, inside: Path | None = None) -> list[str]:
+    inside = inside or path
+    return [*_directories(inside), kind, str(path), str(inside)]
+
+
 def system_mounts() -> list[str]:
     """Options for the read-only system: an allow-list, nothing else of the host is there."""
     options = ["--ro-bind", "/usr", "/usr"]
@@ -106,11 +119,11 @@ def system_mounts() -> list[str]:
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
     for name in _ETC:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in map(Path, _CPU_FACTS):
-        options += ["--ro-bind-try", str(path), str(path)]
+        options += _show("--ro-bind-try", Path("/etc", name))
+    for fact in _CPU_FACTS:
+        options += _show("--ro-bind-try", Path(fact))
     for name in _DEVICES:
-        options += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+        options += _show("--dev-bind", Path("/dev", name))
     return options
 
 
@@ -119,13 +132,18 @@ def interpreter_mounts(hide: Iterable[Path]) -> list[str]:
     options: list[str] = []
     paths = interpreter_paths()
     for path in paths:
-        options += ["--ro-bind", str(path), str(path)]
+        if path.stat().st_mode & 0o005 != 0o005 and os.geteuid() == 0:
+            raise SandboxError(
+                f"{path} is not readable by everyone, and programs inside do not run as root: "
+                f"chmod o+rx {path}, or install the worker elsewhere"
+            )
+        options += _show("--ro-bind", path)
     for path in hide:
         if path.is_dir() and any(path.is_relative_to(p) for p in (*paths, Path("/usr"))):
             options += ["--tmpfs", str(path), "--remount-ro", str(path)]
     source = Path(__file__).resolve().parent
     for name in ("__init__.py", "harness"):
-        options += ["--ro-bind", str(source / name), f"{HARNESS_ROOT}/sandbox/{name}"]
+        options += _show("--ro-bind", source / name, Path(HARNESS_ROOT, "sandbox", name))
     return options
 
 
@@ -139,6 +157,8 @@ def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
         target = f"{WORK}/{name}"
         options += ["--perms", "1777", "--dir", target, "--symlink", target, link]
     for name, fd in files.items():
+        for folder in reversed(Path(name).parents[:-1]):
+            options += ["--perms", "0777", "--dir", f"{WORK}/{folder}"]
         options += ["--perms", "0644", "--file", str(fd), f"{WORK}/{name}"]
     return options
 
@@ -153,5 +173,5 @@ def tail(variables: Mapping[str, str], argv: Sequence[str]) -> list[str]:
     options = ["--remount-ro", "/", "--chdir", WORK, "--clearenv"]
     for name, value in variables.items():
         options += ["--setenv", name, value]
-    options += ["--hostname", "sandbox", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
+    options += ["--hostname", "sandbox", "--new-session", "--die-with-parent"]
     return [*options, "--", *argv]

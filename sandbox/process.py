@@ -13,9 +13,8 @@ from sandbox.base import SandboxError
 _STOP_TIMEOUT_S = 2.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_NOT_RUNNING = b"TZX"
-# More than `tid (name) S` can take, so that the state is in it and the last `)` ends the name.
-_STATE_BYTES = 64
+_STAT_BYTES = 1024
+_THREADS_FIELD = 17  # in /proc/<pid>/stat, counted from the state as 0
 
 
 class Handle:
@@ -34,9 +33,9 @@ class Handle:
         """Whether any thread is left."""
         return not self._poll.poll(0)
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for the end; False if it did not come in time."""
-        return bool(self._poll.poll(timeout_s * 1000))
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end, for ever by default; False if it did not come in time."""
+        return bool(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if the process is gone."""
@@ -53,13 +52,16 @@ class Threads:
 
     def __init__(self, pid: int) -> None:
         self._directory = os.open(f"/proc/{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._leader = str(pid)
         self._stats: dict[str, int] = {}
+        self._count = 0
 
     def wait_stopped(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """Return once no thread can run; the stop signal has been sent.
 
-        Ends when a listing shows no thread that was not already seen stopped: only a running thread
-        can make another, so nothing is missed. Raises SandboxError after `timeout_s`.
+        Only a running thread can make another. So it is proof when, after the last known thread was
+        seen stopped, the kernel counts (or lists) no more threads than were seen stopped.
+        Raises SandboxError after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         halted: set[str] = set()
@@ -68,6 +70,9 @@ class Threads:
             for tid in listing:
                 if tid not in halted and self._halt(tid, deadline):
                     halted.add(tid)
+            # Usually nothing is new since the last stop: the last state read had the count with it.
+            if halted and self._count == len(halted):
+                return
             listing = self._list()
             if halted.issuperset(listing):
                 return
@@ -87,7 +92,8 @@ class Threads:
     def _halt(self, tid: str, deadline: float) -> bool:
         """Wait until a thread is stopped (True) or gone (False: another may have its number)."""
         while (state := self._state(tid)) is not None:
-            if state in _NOT_RUNNING:
+            # A main thread that has ended stays as a zombie for as long as others live.
+            if state == b"T" or (state == b"Z" and tid == self._leader):
                 return True
             if time.monotonic() > deadline:
                 raise SandboxError(f"thread {tid} did not stop (state {state.decode()})")
@@ -95,20 +101,25 @@ class Threads:
         return False
 
     def _state(self, tid: str) -> bytes | None:
+        """The state of a thread, None if gone; `_count` becomes the threads there were just after.
+
+        The kernel reads the state before the count, never after.
+        """
         try:
             fd = self._stats.get(tid)
             if fd is None:
                 path = f"{tid}/stat"
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
                 self._stats[tid] = fd
-            line = os.pread(fd, _STATE_BYTES, 0)
+            line = os.pread(fd, _STAT_BYTES, 0)
         except (FileNotFoundError, ProcessLookupError):
             gone = self._stats.pop(tid, None)
             if gone is not None:
                 os.close(gone)
             return None
-        at = line.rindex(b")") + 2
-        return line[at : at + 1]
+        words = line[line.rindex(b")") + 2 :].split(b" ", _THREADS_FIELD + 1)
+        self._count = int(words[_THREADS_FIELD])
+        return words[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +153,7 @@ def tree_usage(root: int) -> Usage:
         except OSError:
             continue
         cpu += sum(map(int, fields[11:15])) / _TICKS_PER_S
-        threads += int(fields[17])
+        threads += int(fields[_THREADS_FIELD])
         pending += _children(pid)
     return Usage(memory, cpu, threads)
 

@@ -28,7 +28,7 @@ class Tree:
     """One running sandbox, as held by the host. All by descriptor, so a forked child can use it.
 
     Attributes:
-        outer: the bwrap outside, which reports the exit code; killing it kills everything.
+        launched, outer: the bwrap outside, which reports the exit code and dies with its maker.
         program: the contestant-reachable process.
         init: process 1 of the inner pid namespace; when it is gone, everything inside is.
         group: the control group, None where the limits are polled.
@@ -36,7 +36,8 @@ class Tree:
         stdout, stderr, status: memory files; the last is written by the outer bwrap only.
     """
 
-    outer: subprocess.Popen[bytes]
+    launched: subprocess.Popen[bytes]
+    outer: Handle
     program: Handle
     init: Handle
     threads: Threads
@@ -58,8 +59,8 @@ class Tree:
         for fd in (self.work, self.stdout, self.stderr, self.status):
             os.close(fd)
         self.threads.close()
-        self.program.close()
-        self.init.close()
+        for handle in (self.program, self.init, self.outer):
+            handle.close()
         if self.group is not None and not self.group.close():
             raise SandboxError(f"control group {self.group.directories[0]} cannot be removed")
 
@@ -99,30 +100,30 @@ class BubblewrapResident(Resident):
 
     def check(self) -> None:
         if self._outcome is None and self._verdict is None and self.alive():
-            self._verdict = self._excess()
+            self._verdict = self._excess(time.monotonic() - self._started)
             if self._verdict is not None:
                 self.tree.init.send(signal.SIGKILL)
+                # So that `alive` tells the truth from here on.
+                self.tree.program.wait(_KILL_TIMEOUT_S)
 
     def end(self) -> Outcome:
         if self._outcome is None:
             self._outcome = self._end()
+            self.tree.close()
         return self._outcome
 
     def _end(self) -> Outcome:
         tree = self.tree
         ended_itself = not self.alive()
-        self._verdict = self._verdict or self._excess()
         wall_s = time.monotonic() - self._started
+        self._verdict = self._verdict or self._excess(0.0 if ended_itself else wall_s)
         if ended_itself and self._verdict is None:
             # The outer bwrap has the exit code to write; it ends as soon as it has.
-            self._wait_outer()
-        tree.init.send(signal.SIGKILL)
-        if not tree.init.wait(_KILL_TIMEOUT_S):
-            raise SandboxError(f"the sandbox's process 1 ({tree.init.pid}) survived SIGKILL")
-        self._wait_outer()
+            tree.outer.wait(_KILL_TIMEOUT_S)
+        self._kill()
         code = self._exit_code() if ended_itself and self._verdict is None else None
         status, number = self._classify(code)
-        outcome = Outcome(
+        return Outcome(
             status=status,
             exit_code=code,
             signal=number,
@@ -133,16 +134,18 @@ class BubblewrapResident(Resident):
             peak_bytes=self._peak_bytes,
             files=collect(tree.work, self._collect, self.limits.file_bytes),
         )
-        tree.close()
-        return outcome
 
-    def _wait_outer(self) -> None:
-        outer = self.tree.outer
+    def _kill(self) -> None:
+        """Kill everything inside and see it gone: process 1 ends last, and bwrap after it."""
+        self.tree.init.send(signal.SIGKILL)
+        for what in (self.tree.init, self.tree.outer):
+            if not what.wait(_KILL_TIMEOUT_S):
+                raise SandboxError(f"process {what.pid} of the sandbox survived SIGKILL")
         if os.getpid() == self._maker:
-            outer.wait(_KILL_TIMEOUT_S)
+            self.tree.launched.wait()
         else:
             # Not our child: its maker reaps it. Keep Popen from trying.
-            outer.returncode = 0
+            self.tree.launched.returncode = 0
 
     def _exit_code(self) -> int | None:
         for line in read_at_most(self.tree.status, 1 << 16).splitlines():
@@ -163,7 +166,7 @@ class BubblewrapResident(Resident):
             status = Status.FILE_LIMIT
         return status, number
 
-    def _excess(self) -> Status | None:
+    def _excess(self, wall_s: float) -> Status | None:
         """The limit that is exceeded, if one is; notes what is used on the way."""
         limits = self.limits
         group = self.tree.group
@@ -187,9 +190,7 @@ class BubblewrapResident(Resident):
             return Status.OUTPUT_LIMIT
         if self._cpu_s > limits.cpu_s:
             return Status.CPU_LIMIT
-        if time.monotonic() - self._started > limits.wall_s:
-            return Status.WALL_LIMIT
-        return None
+        return Status.WALL_LIMIT if wall_s > limits.wall_s else None
 
 
 def run_to_end(resident: BubblewrapResident) -> Outcome:

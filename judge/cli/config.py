@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from judge.client import Client
+from judge.defaults import DEFAULT_URL
 from judge.errors import UserError
-from judge.settings import DEFAULT_URL
 
 
 class Login(BaseModel):

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from judge.settings import SandboxName
+from judge.defaults import SandboxName
 from judge.verdict import Language, Mode
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="OPJUDGE_URL", help="The server, if not the one you logged in to."),
+    typer.Option(
+        "--url", envvar="OPJUDGE_URL", help="The server, if not the one you logged in to."
+    ),
 ]
 Device = Annotated[str | None, typer.Option("--device", "-d", help="Device class, e.g. cpu.")]
 ModeOption = Annotated[
@@ -20,9 +22,7 @@ LanguageOption = Annotated[
     Language | None, typer.Option("--lang", "-l", help="Needed only where the files leave it open.")
 ]
 Sandbox = Annotated[SandboxName, typer.Option("--sandbox", envvar="OPJUDGE_SANDBOX", hidden=True)]
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A source file, a folder or a zip.")
-]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A source file, a folder or a zip.")]
 DataDir = Annotated[
     Path,
     typer.Option("--data-dir", envvar="OPJUDGE_DATA_DIR", help="Where everything is kept."),

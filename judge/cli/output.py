@@ -1,5 +1,6 @@
 """What every command has in common: one JSON document or text for people, and the exit code."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sandbox.base import SandboxError
 OK, ERROR, NOT_ACCEPTED, UNREACHABLE, INTERRUPTED = 0, 1, 3, 4, 130
 """Exit codes; 2 is Typer's own, for a wrong command line."""
 
+_PIPE_WIDTH = 160
 _ANYTHING = TypeAdapter(Any)
 
 
@@ -72,7 +74,11 @@ Json = Annotated[
 
 def make_output(as_json: bool) -> Output:
     """Speak to stdout and stderr as they are now."""
-    return Output(as_json, Console(), Console(stderr=True))
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        # Nobody looks at a pipe through a window of 80 columns; a file must not lose its ids.
+        console = Console(width=_PIPE_WIDTH)
+    return Output(as_json, console, Console(stderr=True))
 
 
 def exit_code(verdict: Verdict | None) -> int:
@@ -86,10 +92,10 @@ class Commands(TyperGroup):
     """The root command: no error gets past it as a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        state = ctx.ensure_object(State)
         try:
             return super().invoke(ctx)
         except (UserError, InfrastructureError, SandboxError, OSError) as error:
-            state = ctx.ensure_object(State)
             raise typer.Exit(report(error, as_json=state.as_json)) from error
 
 

@@ -49,7 +49,7 @@ def heartbeat(services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken
     return work.heartbeat(services, judgement_id, lease_token)
 
 
-@router.post("/judgements/{judgement_id}/progress", status_code=204)
+@router.post("/judgements/{judgement_id}/progress")
 def progress(
     services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken, report: wire.Progress
 ) -> None:
@@ -57,7 +57,7 @@ def progress(
     work.progress(services, judgement_id, lease_token, report)
 
 
-@router.post("/judgements/{judgement_id}/result", status_code=204)
+@router.post("/judgements/{judgement_id}/result")
 def result(
     services: ServicesDep,
     judgement_id: UUID,
@@ -68,7 +68,7 @@ def result(
     work.record(services, judgement_id, lease_token, result)
 
 
-@router.post("/judgements/{judgement_id}/release", status_code=204)
+@router.post("/judgements/{judgement_id}/release")
 def release(
     services: ServicesDep, judgement_id: UUID, lease_token: LeaseToken, release: Release
 ) -> None:

@@ -17,7 +17,8 @@ TEXT_AT = 32 * 1024
 TEXT_BYTES = CONTROL_BYTES - TEXT_AT
 
 # GO and DONE lie on cache lines of their own, so that one side's spinning does not slow the other.
-GO, OP, SIZE = 0, 1, 2
+# SLOT is a small number the judge gives each distinct descriptor: it saves the harness the reading.
+GO, OP, SIZE, SLOT = 0, 1, 2, 3
 DONE, REPLY, TEXT_SIZE = 16, 17, 18
 
 BOOT = 1

@@ -112,8 +112,10 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
 }
 
 _SPECIAL = frozenset(
-    ("clone", "clone3", "execve", "execveat", "fcntl", "fork", "ioctl", "sched_setaffinity")
-    + ("seccomp", "socket", "socketpair", "vfork")
+    (
+        *("clone", "clone3", "execve", "execveat", "fcntl", "fork", "ioctl", "sched_setaffinity"),
+        *("seccomp", "socket", "socketpair", "vfork"),
+    )
 )
 
 # Every other name in the table is refused with EPERM. Worth a reason:

@@ -170,7 +170,7 @@ def test_cancellation_widens_the_tolerance_where_it_must() -> None:
 
 
 def test_integers_are_exact() -> None:
-    truth = Truth(torch.arange(6).view(2, 3), *(torch.zeros(()) for _ in range(2)), (0, 0, 0))
+    truth = Truth(torch.arange(6).view(2, 3), torch.zeros(()), torch.zeros(()), (0, 0, 0))
     right = torch.arange(6).view(2, 3)
     wrong = right.clone()
     wrong[1, 1] += 1

@@ -18,6 +18,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "row_scale"
 
 
+def only(*verdicts: Verdict) -> frozenset[Verdict]:
+    return frozenset(verdicts)
+
+
 def complaint(root: Path) -> str:
     package = load_package(root)
     with pytest.raises(ProblemError) as caught:
@@ -38,11 +42,11 @@ def test_defaults_by_folder(root: Path) -> None:
     )
     found = {e.path: e for e in expectations(load_package(root))}
     assert {path: (e.permitted, e.mode) for path, e in found.items()} == {
-        "accepted/torch_mul.py": ({Verdict.AC}, Mode.RANKED),
-        "compile_error/brace": ({Verdict.CE}, Mode.TEST),
-        "run_time_error/raise.cpp": ({Verdict.RTE}, Mode.TEST),
-        "time_limit_exceeded/loop.py": ({Verdict.TLE}, Mode.TEST),
-        "wrong_answer/zeros.py": ({Verdict.WA}, Mode.TEST),
+        "accepted/torch_mul.py": (only(Verdict.AC), Mode.RANKED),
+        "compile_error/brace": (only(Verdict.CE), Mode.TEST),
+        "run_time_error/raise.cpp": (only(Verdict.RTE), Mode.TEST),
+        "time_limit_exceeded/loop.py": (only(Verdict.TLE), Mode.TEST),
+        "wrong_answer/zeros.py": (only(Verdict.WA), Mode.TEST),
     }
     one = found["compile_error/brace"]
     assert one.files == root / "submissions" / "compile_error" / "brace"
@@ -60,7 +64,7 @@ cheating/timer.py:
     accepted, cheat = expectations(load_package(root))
     assert (accepted.mode, accepted.min_speedup, accepted.max_speedup) == (Mode.TEST, 0.5, 2.0)
     assert accepted.permitted == {Verdict.AC}
-    assert (cheat.permitted, cheat.mode) == ({Verdict.WA, Verdict.SV}, Mode.RANKED)
+    assert (cheat.permitted, cheat.mode) == (only(Verdict.WA, Verdict.SV), Mode.RANKED)
     assert cheat.reason.startswith("patches the clock")
 
 

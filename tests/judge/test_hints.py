@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.hints import did_you_mean
+from judge.hints import did_you_mean, shorten
 
 KEYS = ["license", "tolerance", "limits", "workloads", "name", "time_limit_s"]
 
@@ -29,6 +29,15 @@ def test_slips(word: str, meant: str) -> None:
 @pytest.mark.parametrize("word", ["gpu", "", "colour", "x"])
 def test_other_words(word: str) -> None:
     assert did_you_mean(word, ["mode", "arrays"]) == "; known: arrays, mode"
+
+
+def test_a_megabyte_is_not_compared() -> None:
+    assert did_you_mean("a" * 1_000_000, KEYS) == ""
+
+
+def test_shorten() -> None:
+    assert shorten("a" * 100) == "a" * 100
+    assert shorten("a" * 101) == "a" * 97 + "..."
 
 
 def test_nothing_known() -> None:

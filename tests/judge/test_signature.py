@@ -22,7 +22,8 @@ from judge.signature import (
 )
 from judge.source import parse_upload
 from judge.verdict import Language
-from tests.fixtures import write_package
+from judge.yamlfile import parse_yaml
+from tests.fixtures import PROBLEM_YAML, write_package
 
 NORM = Operator(
     dims=("rows", "cols"),
@@ -55,9 +56,9 @@ def test_signatures() -> None:
     assert cpp_signature(NORM) == (
         'extern "C" void solve(const float* x, float* y, int64_t rows, int64_t cols, double eps)'
     )
-    assert prepare_signature(NORM) == "def prepare(rows, cols):"
+    assert prepare_signature(NORM) == "def prepare(rows, cols, eps):"
     assert prepare_signature(NORM, Language.CPP) == (
-        'extern "C" void prepare(int64_t rows, int64_t cols)'
+        'extern "C" void prepare(int64_t rows, int64_t cols, double eps)'
     )
 
 
@@ -212,9 +213,8 @@ def test_a_starter_describes_every_parameter(problem: Problem, language: Languag
 
 @given(title=st.text(max_size=20) | st.sampled_from(["\\", '"""', "a\nb = 1 +", "a\u2028b", "\r("]))
 def test_a_title_cannot_break_a_starter(title: str) -> None:
-    problem = Problem.model_construct(
-        name={"en": title}, operator=NORM, devices=("cpu",), workloads=()
-    )
+    usual = parse_yaml("problem.yaml", PROBLEM_YAML.encode()).validate(Problem)
+    problem = usual.model_copy(update={"name": {"en": title}})
     python = starter("a", problem, Language.PYTHON).content
     compile(python, "solution.py", "exec")
     lines = starter("a", problem, Language.CPP).content.splitlines()

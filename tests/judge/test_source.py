@@ -225,7 +225,9 @@ def test_what_is_refused_on_disk(tmp_path: Path) -> None:
     assert refusal(on_disk(tmp_path / "gone.py")).code == "no-such-file"
     assert refusal(on_disk(tmp_path / "large.py" / "x.py")).code == "unreadable"
     assert refusal(on_disk(tmp_path / "large.py")).code == "too-large"
-    assert refusal(on_disk(tmp_path / "many")).code == "too-large"
+    many = refusal(on_disk(tmp_path / "many"))
+    assert many.code == "too-large"
+    assert "many' is too large, the limit is 1000 bytes" in many.message
     assert refusal(on_disk(tmp_path / "files")).code == "too-many-files"
     assert refusal(on_disk(tmp_path / "empty")).code == "empty-submission"
 
@@ -309,6 +311,14 @@ def test_a_byte_order_mark_does_not_hide_a_directive() -> None:
 def test_faults_in_directives(line: str, expected: str) -> None:
     error = refusal(lambda: upload("a.py", f"\n#!OPJUDGE {line}\n".encode()))
     assert (error.code, error.message) == ("bad-directive", expected)
+
+
+@pytest.mark.parametrize("word", ["{}", "{}=1", "arrays={}", "problem=a problem={}", "{}="])
+def test_a_long_directive_gives_a_short_message(word: str) -> None:
+    data = f"#!OPJUDGE {word.format('x' * 1_000_000)}\n".encode()
+    error = refusal(lambda: parse_upload("a.py", data, limit_bytes=1 << 21))
+    assert error.code == "bad-directive"
+    assert len(error.message) < 400
 
 
 def test_a_directive_that_contradicts_the_language() -> None:

@@ -10,9 +10,8 @@ RNG = np.random.default_rng(3)
 
 def noisy(true_ns: float, rounds: int, rng: np.random.Generator) -> timing.Samples:
     """One-sided interference, as a shared machine makes it."""
-    return true_ns * (1 + rng.exponential(0.02, rounds)) + rng.choice(
-        [0.0, true_ns], rounds, p=[0.9, 0.1]
-    )
+    bursts = rng.choice([0.0, true_ns], rounds, p=[0.9, 0.1])
+    return np.asarray(true_ns * (1 + rng.exponential(0.02, rounds)) + bursts)
 
 
 def test_the_estimate_is_the_ratio_of_low_quantiles() -> None:
@@ -50,7 +49,9 @@ def test_more_rounds_narrow_the_interval() -> None:
     few, many = (
         np.median(
             [
-                timing.half_width(timing.log_ratios(noisy(1e6, n, rng), noisy(1e6, n, rng), 0.0, rng))
+                timing.half_width(
+                    timing.log_ratios(noisy(1e6, n, rng), noisy(1e6, n, rng), 0.0, rng)
+                )
                 for _ in range(20)
             ]
         )

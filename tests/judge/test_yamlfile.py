@@ -93,6 +93,11 @@ def test_complaints(text: str, expected: str) -> None:
     assert expected in complaint(text)
 
 
+@pytest.mark.parametrize("text", ["{}: 1\n", "title: x\nscale: {}\n", "{}: 1\n{}: 1\n"])
+def test_long_values_give_short_messages(text: str) -> None:
+    assert len(complaint(text.replace("{}", '"' + "y" * 900 + '"'))) < 500
+
+
 def test_every_fault_is_named_at_once() -> None:
     lines = complaint("titel: x\nscale: big\n").splitlines()
     assert len(lines) == 3

@@ -5,18 +5,18 @@ import math
 import torch
 
 BLOCK = 128
-mask = None
+masks = {}
 
 
 def prepare(batch, heads, seq, head_dim):
-    global mask
     size = min(BLOCK, seq)
-    mask = torch.full((size, size), -math.inf).triu_(1)
+    masks[seq] = torch.full((size, size), -math.inf).triu_(1)
 
 
 def solve(q, k, v, o):
     seq, head_dim = q.shape[-2:]
     scale = 1 / math.sqrt(head_dim)
+    mask = masks[seq]
     for first in range(0, seq, BLOCK):
         last = min(first + BLOCK, seq)
         size = last - first

@@ -5,4 +5,3 @@ import torch
 
 def solve(x, y, z):
     z.copy_(torch.cat([x + y, x[:1]]))
-    z[x.numel()] = 0

@@ -1,0 +1,61 @@
+"""What problem authors do: verify a package."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from judge.cli.options import Sandbox
+from judge.cli.output import ERROR, OK, Json, make_output, needs
+from judge.cli.render import ratio, verdict_text
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A problem package.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="A path below submissions/; may be repeated."),
+]
+
+
+def verify(
+    folder: Folder, only: Only = None, sandbox: Sandbox = "bubblewrap", as_json: Json = False
+) -> None:
+    """Judge every submission in a package and compare with what the package expects."""
+    from judge.package import load_package
+
+    output = make_output(as_json)
+    package = load_package(folder)
+    with needs("worker"):
+        from judge.backend import make_sandbox
+        from judge.verify import Verified
+        from judge.verify import verify as verify_package
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("submission", "expected", "got", "speed-up (95 %)", ""):
+        table.add_column(name)
+
+    def done(verified: Verified) -> None:
+        wanted = " ".join(sorted(verified.expectation.permitted))
+        mark = "[green]ok[/]" if verified.ok else f"[red]{verified.complaint}[/]"
+        path, result = verified.expectation.path, verified.result
+        table.add_row(path, wanted, verdict_text(result.verdict), ratio(result.score), mark)
+        output.say(f"{path}: {result.verdict} {'' if verified.ok else verified.complaint}")
+
+    verified = verify_package(package, make_sandbox(sandbox), done=done, only=only or ())
+    ok = all(entry.ok for entry in verified)
+    document = {
+        "problem": package.slug,
+        "hash": package.hash,
+        "ok": ok,
+        "submissions": [
+            {
+                "path": entry.expectation.path,
+                "permitted": sorted(entry.expectation.permitted),
+                "complaint": entry.complaint,
+                "result": entry.result,
+            }
+            for entry in verified
+        ],
+    }
+    output.result(document, lambda: output.console.print(table))
+    raise typer.Exit(OK if ok else ERROR)

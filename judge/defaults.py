@@ -1,0 +1,10 @@
+"""What holds where nothing else is said. Light enough for every command to import."""
+
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_DATA_DIR = Path(".opjudge")
+TOKEN_FILE = "worker.token"  # noqa: S105 - the name of a file, not a secret
+
+SandboxName = Literal["bubblewrap", "dummy"]

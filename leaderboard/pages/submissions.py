@@ -1,0 +1,105 @@
+"""Submissions: the list, and the page of one with its progress."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import RedirectResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from judge import wire
+from leaderboard import submissions
+from leaderboard.accounts import Principal
+from leaderboard.events import queue_topic, submission_topic
+from leaderboard.pages.views import MemberDep, Page, PageDep
+
+router = APIRouter(prefix="/submissions")
+
+_PAGE = 50
+
+
+@router.get("")
+def index(
+    page: PageDep,
+    user: Annotated[str, Query(pattern=r"^[\w.-]{0,32}$")] = "",
+    problem: Annotated[str, Query(pattern=r"^\w{0,64}$")] = "",
+    before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+) -> Response:
+    """Submissions, newest first."""
+    found = submissions.page(
+        page.services, user=user or None, problem=problem or None, before=before, limit=_PAGE
+    )
+    older = urlencode({"user": user, "problem": problem, "before": found.next})
+    return page.render(
+        "submissions.html",
+        items=found.items,
+        older=f"/submissions?{older}" if found.next else None,
+        first=before is None,
+        user=user,
+        problem=problem,
+        problems=page.services.catalog.summaries(),
+    )
+
+
+def _found(page: PageDep, submission_id: UUID) -> wire.SubmissionDetail:
+    return submissions.detail(page.services, submission_id, page.visitor, samples=False)
+
+
+FoundDep = Annotated[wire.SubmissionDetail, Depends(_found)]
+
+
+@router.get("/{submission_id:uuid}")
+def show(page: PageDep, found: FoundDep) -> Response:
+    """One submission. Its log, errors and source are its author's alone."""
+    listed = {problem.slug: problem for problem in page.services.catalog.summaries()}
+    return page.render(
+        "submission.html",
+        # The problem may have been taken off the list since.
+        problem=listed.get(found.problem),
+        files=_files(page, found),
+        **_context(page, found),
+    )
+
+
+@router.get("/{submission_id:uuid}/live", response_class=EventSourceResponse)
+async def live(page: PageDep, found: FoundDep) -> AsyncIterator[ServerSentEvent]:
+    """The middle of the page, and again each time it changes, until it is final."""
+    owner = _is_owner(page.visitor, found)
+
+    def look() -> wire.SubmissionDetail:
+        return submissions.detail(page.services, found.id, page.visitor, samples=False)
+
+    states = page.services.hub.follow(
+        (found.id, owner), (submission_topic(found.id), queue_topic(found.device)), look
+    )
+    async for state in states:
+        fragment = page.fragment("_submission.html", **_context(page, state))
+        yield ServerSentEvent(event="fragment", raw_data=fragment)
+        if state.status.final:
+            # Without a word of farewell the browser would connect again, for ever.
+            yield ServerSentEvent(event="end", raw_data="")
+            return
+
+
+@router.post("/{submission_id:uuid}/cancel")
+def cancel(page: PageDep, member: MemberDep, submission_id: UUID) -> Response:
+    """Take back one's own submission."""
+    submissions.cancel(page.services, submission_id, member)
+    return RedirectResponse(f"/submissions/{submission_id}", 303)
+
+
+def _is_owner(visitor: Principal | None, found: wire.SubmissionDetail) -> bool:
+    return visitor is not None and visitor.name == found.user
+
+
+def _context(page: Page, found: wire.SubmissionDetail) -> dict[str, Any]:
+    return {"submission": found, "owner": _is_owner(page.visitor, found)}
+
+
+def _files(page: Page, found: wire.SubmissionDetail) -> list[tuple[str, str]]:
+    if page.visitor is None or not _is_owner(page.visitor, found):
+        return []
+    files = submissions.source_of(page.services, found.id, page.visitor)
+    return [(file.path, file.content.decode("utf-8", "replace")) for file in files]

@@ -1,0 +1,267 @@
+"""Whole judgings in real sandboxes: honest work is accepted, everything else is found out."""
+
+import io
+import os
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from judge.judging import JudgingOptions, judge, selected
+from judge.package import Package
+from judge.session import Effort
+from judge.source import parse_upload
+from judge.verdict import Mode, Verdict
+from judge.wire import JudgementResult, Run
+from sandbox.bubblewrap import Bubblewrap
+from tests.judge.conftest import Judge
+from tests.judge.problems import small_problem
+
+HONEST = """
+def solve(x, y, eps):
+    np.multiply(x, np.float32(1 + eps), out=y)
+"""
+
+CPP = """
+#include <cstdint>
+extern "C" void solve(const float* x, float* y, int64_t rows, int64_t cols, double eps) {
+    const float f = 1 + eps;
+    for (int64_t i = 0; i < rows * cols; ++i) y[i] = x[i] * f;
+}
+"""
+
+
+def failed(result: JudgementResult) -> Run:
+    return next(r for r in result.runs if r.verdict not in (None, Verdict.AC))
+
+
+@pytest.mark.parametrize(("text", "filename"), [(HONEST, "s.py"), (CPP, "s.cpp")])
+def test_honest_work_is_accepted_and_timed(judged: Judge, text: str, filename: str) -> None:
+    result = judged(text, filename)
+    assert result.verdict is Verdict.AC, result.message
+    assert result.score is not None
+    assert result.score.low <= result.score.value <= result.score.high
+    timed = [r for r in result.runs if r.timed]
+    assert len(timed) == 2
+    for run in timed:
+        assert run.calls == 6
+        assert len(run.candidate_samples_ns) == len(run.baseline_samples_ns) == 6
+        assert run.latency_ns is not None
+        assert run.latency_ns > 0
+        assert run.gbps is not None
+        assert run.gbps > 0
+    assert result.overhead is not None
+    assert result.overhead.calls == 12
+    assert 0 < result.kernel_s < result.elapsed_s
+    assert len(result.artifact_hash) == len(result.seed) == 64
+    assert result.environment.sandbox["backend"] == "bubblewrap"
+
+
+def test_torch_tensors_are_the_default(judged: Judge) -> None:
+    text = """#!OPJUDGE arrays=torch
+import torch
+def solve(x, y, eps):
+    assert isinstance(x, torch.Tensor) and x.is_contiguous()
+    torch.mul(x, 1 + eps, out=y)
+"""
+    assert judged(text, mode=Mode.TEST).verdict is Verdict.AC
+
+
+def test_modes_cover_what_they_say() -> None:
+    problem = small_problem()
+    names = {mode: [w.name for w in selected(problem, mode)] for mode in Mode}
+    assert names == {
+        Mode.TEST: ["sample"],
+        Mode.BENCHMARK: ["sample", "large"],
+        Mode.RANKED: ["sample", "prime", "large"],
+    }
+
+
+def test_prepare_gets_shapes_before_the_first_call_and_is_reported(judged: Judge) -> None:
+    text = """
+tables = {}
+def prepare(rows, cols, eps):
+    tables[rows, cols] = np.float32(1 + eps)
+def solve(x, y, eps):
+    np.multiply(x, tables[x.shape], out=y)
+"""
+    result = judged(text)
+    assert result.verdict is Verdict.AC, result.message
+    assert result.prepare_s is not None
+    assert result.prepare_s > 0
+    assert judged(HONEST).prepare_s is None
+
+
+def test_folders_import_their_own_modules(package: Package, sandbox: Bubblewrap) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("solution.py", "#!OPJUDGE arrays=numpy\nfrom helper import solve\n")
+        archive.writestr("helper.py", "import numpy as np\n" + HONEST)
+    source = parse_upload("s.zip", buffer.getvalue(), limit_bytes=1 << 20)
+    assert judge(package, source, Mode.TEST, sandbox).verdict is Verdict.AC
+
+
+BUGS = {
+    "wrong formula": ("def solve(x, y, eps): np.multiply(x, 1.001, out=y)", "element"),
+    "nothing written": ("def solve(x, y, eps): pass", "pattern"),
+    "tail not written": ("def solve(x, y, eps): y[:-1] = x[:-1] * np.float32(1+eps)", "pattern"),
+    "not a number": ("def solve(x, y, eps): y[:] = np.nan", "pattern"),
+    "infinite": ("def solve(x, y, eps): y[:] = np.inf", "pattern"),
+    "half precision": (
+        "def solve(x, y, eps): y[:] = x.astype(np.float16).astype(np.float32)",
+        "element",
+    ),
+    "inputs changed": (
+        "def solve(x, y, eps):\n    np.multiply(x, np.float32(1+eps), out=y)\n    x[0, 0] = 0",
+        "inputs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_wrong_answers_say_which_gate_and_where(judged: Judge, name: str) -> None:
+    text, gate = BUGS[name]
+    result = judged(text, mode=Mode.TEST)
+    assert result.verdict is Verdict.WA
+    assert result.score is None
+    error = failed(result).error
+    assert error is not None
+    assert error.gate == gate
+    if gate == "element":
+        assert error.index is not None
+        assert error.expected is not None
+        assert error.got is not None
+        assert error.share_wrong is not None
+
+
+CRASHES = {
+    "exception": ("def solve(x, y, eps): raise ValueError('tile of 7')", "ValueError: tile of 7"),
+    "wrong shape": ("def solve(x, y, eps): y[:] = x[:, :1, None]", "could not broadcast"),
+    "exit": ("import sys\ndef solve(x, y, eps): sys.exit(0)", "SystemExit"),
+    "hard exit": ("import os\ndef solve(x, y, eps): os._exit(0)", "exited"),
+    "no module": ("import missing_module\ndef solve(x, y, eps): pass", "missing_module"),
+    "recursion": ("def solve(x, y, eps): solve(x, y, eps)", "RecursionError"),
+    "kills itself": (
+        "import os, signal\ndef solve(x, y, eps): os.kill(os.getpid(), signal.SIGKILL)",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_crashes_are_run_time_errors_with_the_authors_own_traceback(
+    judged: Judge, name: str
+) -> None:
+    text, said = CRASHES[name]
+    result = judged(text, mode=Mode.TEST)
+    assert result.verdict is Verdict.RTE
+    assert said in result.message
+    assert "sandbox/harness" not in result.message
+
+
+CPP_CRASHES = {
+    "null pointer": ("*(volatile int*)0 = 1;", "SIGSEGV"),
+    "abort": ("__builtin_abort();", "SIGABRT"),
+    "division": ("volatile int64_t zero = 0; y[0] = rows / zero;", "SIGFPE"),
+    "exception": ("throw 7;", "SIGABRT"),
+}
+
+
+@pytest.mark.parametrize("name", CPP_CRASHES)
+def test_native_crashes_name_the_signal(judged: Judge, name: str) -> None:
+    body, said = CPP_CRASHES[name]
+    text = (
+        '#include <cstdint>\nextern "C" void solve(const float*, float* y, int64_t rows, '
+        f"int64_t, double) {{ {body} }}\n"
+    )
+    result = judged(text, "s.cpp", Mode.TEST)
+    assert result.verdict is Verdict.RTE
+    assert said in result.message
+
+
+LIMITS = {
+    "endless": ("def solve(x, y, eps):\n    while True: pass", Verdict.TLE),
+    "sleeping": ("import time\ndef solve(x, y, eps): time.sleep(100)", Verdict.TLE),
+    "endless import": ("while True: pass\ndef solve(x, y, eps): pass", Verdict.TLE),
+    "output": ("def solve(x, y, eps):\n    print('x' * 8_000_000)", Verdict.OLE),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_have_verdicts_of_their_own(name: str, judged: Judge) -> None:
+    text, verdict = LIMITS[name]
+    assert judged(text, mode=Mode.TEST).verdict is verdict
+
+
+def test_too_much_memory_is_not_called_too_slow(package: Package, judged: Judge) -> None:
+    text = "def solve(x, y, eps):\n    hog = [np.ones(1 << 23) for _ in range(100)]"
+    patient = package.problem.limits.model_copy(update={"time_limit_s": 60.0})
+    problem = package.problem.model_copy(update={"limits": patient})
+    result = judged(text, mode=Mode.TEST, package=replace(package, problem=problem))
+    assert result.verdict is Verdict.MLE
+
+
+@pytest.mark.parametrize(
+    ("text", "filename", "said"),
+    [
+        ("def solve(x, y, eps:\n    pass", "s.py", "s.py:3"),
+        ("def other(x): pass", "s.py", "solve"),
+        ("def solve(x): pass", "s.py", "3"),
+        ('extern "C" void solve() { nonsense }', "s.cpp", "nonsense"),
+        ("int other() { return 1; }", "s.cpp", "solve"),
+    ],
+)
+def test_what_does_not_build_is_a_compile_error(
+    judged: Judge, text: str, filename: str, said: str
+) -> None:
+    result = judged(text, filename)
+    assert result.verdict is Verdict.CE
+    assert said in result.log
+    assert result.runs == ()
+
+
+def test_output_is_shown_in_test_mode_and_never_once_hidden_data_was_seen(judged: Judge) -> None:
+    text = HONEST + "    print('secret', x[0, 0])\n"
+    assert "secret" in judged(text, mode=Mode.TEST).stdout
+    assert judged(text, mode=Mode.RANKED).stdout == ""
+
+
+def test_an_exception_cannot_carry_hidden_inputs_out(judged: Judge) -> None:
+    text = """
+def solve(x, y, eps):
+    np.multiply(x, np.float32(1 + eps), out=y)
+    if x.shape[0] == 509:
+        raise ValueError(f"leak {x[0, 0]}")
+"""
+    result = judged(text)
+    assert result.verdict is Verdict.RTE
+    assert "leak" not in result.model_dump_json()
+
+
+def test_a_wrong_hidden_workload_tells_gate_and_magnitude_only(judged: Judge) -> None:
+    text = HONEST + "    if x.shape[0] == 509: y[3, 5] *= 2\n"
+    run = failed(judged(text))
+    assert run.hidden
+    assert run.error is not None
+    assert run.error.gate == "element"
+    assert (run.error.index, run.error.expected, run.error.got) == (None, None, None)
+
+
+def test_rounds_end_when_the_interval_is_narrow_or_at_the_cap(judged: Judge) -> None:
+    def rounds(half_width: float) -> set[int]:
+        effort = Effort(checks=1, min_rounds=5, max_rounds=15, half_width=half_width, budget_s=60)
+        result = judged(HONEST, options=JudgingOptions(effort=dict.fromkeys(Mode, effort)))
+        return {r.calls for r in result.runs if r.timed}
+
+    assert rounds(1e9) == {5}
+    assert rounds(0.0) == {15}
+
+
+def test_the_judges_own_cores_are_given_back(judged: Judge) -> None:
+    before = os.sched_getaffinity(0)
+    judged(HONEST, mode=Mode.TEST)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_no_two_judgings_share_a_seed(judged: Judge) -> None:
+    assert judged(HONEST, mode=Mode.TEST).seed != judged(HONEST, mode=Mode.TEST).seed

@@ -1,0 +1,135 @@
+"""Fixtures: what needs a database runs on SQLite, and on PostgreSQL where there is one."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from leaderboard.app import create_app
+from leaderboard.db import Database
+from leaderboard.settings import Settings
+from tests.fixtures import write_package
+from tests.leaderboard import clusters
+from tests.leaderboard.world import PROBLEM, Clock, World
+
+_POSTGRES = clusters.postgres_bin()
+_TEMPLATE = "migrated"
+DATABASES = ["sqlite", *(["postgresql"] if _POSTGRES else [])]
+WORKER_TOKEN = "a worker token for tests"
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[str]:
+    """The cluster, with a database that is migrated already: copying it is quicker."""
+    assert _POSTGRES is not None
+    with clusters.postgres(_POSTGRES) as socket_dir:
+        clusters.postgres_execute(socket_dir, [f"CREATE DATABASE {_TEMPLATE}"])
+        database = Database(postgres_url(socket_dir, _TEMPLATE))
+        database.migrate()
+        database.close()
+        yield socket_dir
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file that is migrated already."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+def postgres_url(socket_dir: str, name: str) -> str:
+    return f"postgresql://judge@/{name}?host={socket_dir}"
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without any tables."""
+    return _database(request, tmp_path, "template1")
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of this test's own."""
+    return _database(request, tmp_path, _TEMPLATE)
+
+
+def _database(request: pytest.FixtureRequest, tmp_path: Path, template: str) -> str:
+    if request.param == "sqlite":
+        path = tmp_path / "test.db"
+        if template == _TEMPLATE:
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    socket_dir = request.getfixturevalue("postgres_socket")
+    name = f"test_{uuid.uuid4().hex}"
+    clusters.postgres_execute(socket_dir, [f"CREATE DATABASE {name} TEMPLATE {template}"])
+    return postgres_url(socket_dir, name)
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    with clusters.valkey() as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def problems_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "problems"
+    write_package(folder / PROBLEM)
+    return folder
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, problems_dir: Path) -> Callable[..., Settings]:
+    """Settings for a service in a temporary folder, changed as told."""
+
+    def make(**changes: Any) -> Settings:
+        usual: dict[str, Any] = {
+            "data_dir": tmp_path / "data",
+            "problems_dir": problems_dir,
+            "worker_token": WORKER_TOKEN,
+            "password_time_cost": 1,
+            "password_memory_kib": 64,
+        }
+        return Settings(**{**usual, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_world(
+    database_url: str, make_settings: Callable[..., Settings], clock: Clock
+) -> Iterator[MakeWorld]:
+    """Starts services on one database, with settings changed as told."""
+    clients = []
+
+    def make(**changes: Any) -> World:
+        settings = make_settings(**{"database_url": database_url, **changes})
+        app = create_app(settings, clock=clock, reconciling=False)
+        client = TestClient(app, raise_server_exceptions=True)
+        client.__enter__()
+        clients.append(client)
+        return World(client, clock, {"Authorization": f"Bearer {WORKER_TOKEN}"})
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """A running service."""
+    return make_world()

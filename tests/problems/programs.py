@@ -1,0 +1,152 @@
+"""Runs a package's programs in this process, on tensors of our own: no sandbox and no clock."""
+
+import ctypes
+import importlib.util
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from judge.inputs import InputSource, generator, torch_dtype
+from judge.oracle import Oracle, Truth, load_reference
+from judge.package import Package, load_package
+from judge.problem import Workload
+
+ROOT = Path(__file__).resolve().parents[2] / "problems"
+SLUGS = (
+    "vector_add",
+    "row_softmax",
+    "rms_norm",
+    "matmul",
+    "prefix_sum",
+    "causal_attention",
+)
+CPP_FLAGS = ("-O3", "-march=native", "-std=c++20", "-shared", "-fPIC")
+_C_SCALARS = {"int": ctypes.c_int64, "float": ctypes.c_double}
+
+Tensors = tuple[torch.Tensor, ...]
+Solve = Callable[[Workload, Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
+
+
+@cache
+def package(slug: str) -> Package:
+    """The package, read and checked once."""
+    return load_package(ROOT / slug)
+
+
+def submissions(slug: str, kind: str) -> list[Path]:
+    """The files of one folder of a package's submissions."""
+    return sorted((ROOT / slug / "submissions" / kind).iterdir())
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: its inputs, and the truth about its outputs."""
+
+    workload: Workload
+    inputs: Tensors
+    truths: tuple[Truth, ...]
+
+
+def workloads(slug: str, *, timed: bool) -> list[Workload]:
+    return [w for w in package(slug).problem.workloads if w.timed == timed]
+
+
+@cache
+def case(slug: str, name: str, call: int = 0) -> Case:
+    """A reproducible call of a workload, as the judge would make it."""
+    problem = package(slug).problem
+    workload = next(w for w in problem.workloads if w.name == name)
+    seed = f"{slug}/{name}/{call}".encode()
+    reference = load_reference(ROOT / slug / "reference.py")
+    inputs = InputSource(problem, workload, reference, seed).fresh(call)
+    truths = Oracle(problem, workload, reference).truth(inputs, generator(seed, "signs"))
+    return Case(
+        workload,
+        tuple(inputs[t.name] for t in problem.operator.inputs),
+        tuple(truths[t.name] for t in problem.operator.outputs),
+    )
+
+
+def run(slug: str, solve: Solve, given: Case) -> Tensors:
+    """What a program writes; inputs are its own copies, outputs begin as NaN."""
+    problem = package(slug).problem
+    inputs = [t.clone() for t in given.inputs]
+    outputs = [
+        torch.full(t.sizes(given.workload.dims), float("nan"), dtype=torch_dtype(t.dtype))
+        for t in problem.operator.outputs
+    ]
+    solve(given.workload, inputs, outputs)
+    assert all(torch.equal(a, b) for a, b in zip(inputs, given.inputs, strict=True))
+    return tuple(outputs)
+
+
+def python_program(slug: str, path: Path) -> Solve:
+    """A Python submission; `prepare` is called before each `solve`."""
+    module = _module(path)
+    problem = package(slug).problem
+    numpy = "arrays=numpy" in path.read_text().partition("\n")[0]
+
+    def solve(
+        workload: Workload, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]
+    ) -> None:
+        attributes = problem.attributes_of(workload).values()
+        if hasattr(module, "prepare"):
+            module.prepare(*(workload.dims[d] for d in problem.operator.dims), *attributes)
+        tensors: list[torch.Tensor | np.ndarray] = [*inputs, *outputs]  # type: ignore[type-arg]
+        if numpy:
+            tensors = [t.numpy() for t in (*inputs, *outputs)]
+        assert module.solve(*tensors, *attributes) is None
+
+    return solve
+
+
+def cpp_program(slug: str, path: Path, folder: Path) -> Solve:
+    """A C++ submission, compiled into `folder`."""
+    library = folder / f"{slug}-{path.stem}.so"
+    subprocess.run(["g++", *CPP_FLAGS, "-o", library, path], check=True, timeout=120)
+    function = ctypes.CDLL(str(library)).solve
+    function.restype = None
+    problem = package(slug).problem
+
+    def solve(
+        workload: Workload, inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]
+    ) -> None:
+        attributes = problem.attributes_of(workload)
+        function(
+            *(ctypes.c_void_p(t.data_ptr()) for t in (*inputs, *outputs)),
+            *(ctypes.c_int64(workload.dims[d]) for d in problem.operator.dims),
+            *(_C_SCALARS[a.type](attributes[a.name]) for a in problem.operator.attributes),
+        )
+
+    return solve
+
+
+def program(slug: str, path: Path, folder: Path) -> Solve:
+    """A submission in either language."""
+    if path.suffix == ".cpp":
+        return cpp_program(slug, path, folder)
+    return python_program(slug, path)
+
+
+def reference(slug: str, given: Case, inputs: Sequence[torch.Tensor] | None = None) -> Tensors:
+    """The reference's outputs, on the case's inputs unless told."""
+    attributes = package(slug).problem.attributes_of(given.workload).values()
+    result = load_reference(ROOT / slug / "reference.py").reference(
+        *(given.inputs if inputs is None else inputs), *attributes
+    )
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"submission_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,267 @@
+"""The bundled problems, without a sandbox: do their parts agree with one another?"""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from judge.checker import check
+from judge.package import expectations
+from judge.source import read_source
+from judge.verdict import Verdict
+from tests.problems import programs
+from tests.problems.programs import ROOT, SLUGS, Case, Solve, Tensors
+
+SUBMISSIONS = [
+    pytest.param(slug, path, id=f"{slug}-{path.stem}{path.suffix}")
+    for slug in SLUGS
+    for path in programs.submissions(slug, "accepted")
+]
+WRONG = [
+    pytest.param(slug, path, id=f"{slug}-{path.stem}{path.suffix}")
+    for slug in SLUGS
+    for path in programs.submissions(slug, "wrong_answer")
+]
+EACH = pytest.mark.parametrize("slug", SLUGS)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def small(slug: str) -> list[Case]:
+    return [programs.case(slug, w.name) for w in programs.workloads(slug, timed=False)]
+
+
+def large(slug: str) -> list[Case]:
+    return [programs.case(slug, w.name) for w in programs.workloads(slug, timed=True)]
+
+
+def right(slug: str, given: Case, outputs: Tensors) -> bool:
+    problem = programs.package(slug).problem
+    return all(
+        check(spec.name, got, truth, problem.tolerance) is None
+        for spec, got, truth in zip(problem.operator.outputs, outputs, given.truths, strict=True)
+    )
+
+
+def baseline(slug: str) -> Solve:
+    return programs.python_program(slug, ROOT / slug / "baseline.py")
+
+
+# --- the package ----------------------------------------------------------------------------
+
+
+@EACH
+def test_workloads_cover_samples_edges_and_timing(slug: str) -> None:
+    workloads = programs.package(slug).problem.workloads
+    assert 9 <= len(workloads) <= 11
+    assert sum(w.sample for w in workloads) >= 3
+    assert sum(w.hidden for w in workloads) >= 4
+    assert sum(w.timed and not w.hidden for w in workloads) >= 1
+    assert sum(w.timed and w.hidden for w in workloads) >= 2
+    assert any(1 in w.dims.values() for w in workloads)
+
+
+def test_every_package_has_its_own_uuid() -> None:
+    assert len({programs.package(slug).problem.uuid for slug in SLUGS}) == len(SLUGS)
+
+
+@EACH
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_statement_names_every_argument(slug: str, language: str) -> None:
+    problem = programs.package(slug).problem
+    text = (ROOT / slug / "statement" / f"problem.{language}.md").read_text()
+    names = [t.name for t in problem.operator.tensors]
+    names += [a.name for a in problem.operator.attributes]
+    for name in names:
+        assert f"`{name}`" in text
+    for dim in problem.operator.dims:
+        assert dim in text
+    assert "```python" in text
+    assert "```cpp" in text
+
+
+@EACH
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_examples_of_the_statement_are_right(slug: str, language: str, tmp_path: Path) -> None:
+    text = (ROOT / slug / "statement" / f"problem.{language}.md").read_text()
+    for fence, suffix in (("python", ".py"), ("cpp", ".cpp")):
+        found = re.search(rf"```{fence}\n(.*?)```", text, re.DOTALL)
+        assert found is not None
+        path = tmp_path / f"example{suffix}"
+        path.write_text(found[1])
+        solve = programs.program(slug, path, tmp_path)
+        for given in small(slug):
+            assert right(slug, given, programs.run(slug, solve, given)), given.workload.name
+
+
+@EACH
+def test_sizes_keep_to_the_bounds_of_the_statement(slug: str) -> None:
+    text = (ROOT / slug / "statement" / "problem.en.md").read_text()
+    for dims, bound in re.findall(r"`1 <= ([\w, ]+) <= (\d+)`", text):
+        for dim in dims.split(", "):
+            largest = max(w.dims[dim] for w in programs.package(slug).problem.workloads)
+            assert largest <= int(bound), dim
+
+
+# --- reference and baseline -------------------------------------------------------------------
+
+
+@EACH
+def test_reference_runs_at_any_precision_and_leaves_its_inputs_alone(slug: str) -> None:
+    for given in small(slug):
+        for dtype in (torch.float32, torch.float64):
+            inputs = [t.to(dtype) for t in given.inputs]
+            copies = [t.clone() for t in inputs]
+            outputs = programs.reference(slug, given, inputs)
+            assert all(o.dtype == dtype for o in outputs)
+            assert all(bool(o.isfinite().all()) for o in outputs)
+            assert all(torch.equal(a, b) for a, b in zip(inputs, copies, strict=True))
+
+
+@EACH
+def test_baseline_is_right_everywhere(slug: str) -> None:
+    for given in small(slug) + large(slug):
+        outputs = programs.run(slug, baseline(slug), given)
+        assert right(slug, given, outputs), given.workload.name
+
+
+@EACH
+def test_baseline_takes_a_time_that_can_be_measured(slug: str) -> None:
+    solve = baseline(slug)
+    for given in large(slug):
+        programs.run(slug, solve, given)
+        outputs = [torch.zeros_like(t.value, dtype=torch.float32) for t in given.truths]
+        times_ms = []
+        for _ in range(5):
+            started = time.perf_counter()
+            solve(given.workload, given.inputs, outputs)
+            times_ms.append((time.perf_counter() - started) * 1e3)
+        assert 0.5 < min(times_ms) < 30, given.workload.name
+
+
+# --- submissions ------------------------------------------------------------------------------
+
+
+@EACH
+def test_folders_of_submissions_are_filled(slug: str) -> None:
+    accepted = programs.submissions(slug, "accepted")
+    assert {p.suffix for p in accepted} == {".py", ".cpp"}
+    for kind in ("wrong_answer", "time_limit_exceeded", "run_time_error", "compile_error"):
+        assert programs.submissions(slug, kind)
+    assert len(programs.submissions(slug, "cheating")) >= 3
+
+
+@EACH
+def test_expectations_are_complete(slug: str) -> None:
+    package = programs.package(slug)
+    for expectation in expectations(package):
+        source = read_source(expectation.files, limit_bytes=package.problem.limits.source_kib << 10)
+        assert source.directives["problem"] == slug
+        assert source.directives["device"] == "cpu"
+        if expectation.path.startswith("cheating/"):
+            assert expectation.reason
+            if Verdict.AC in expectation.permitted:
+                assert expectation.max_speedup is not None
+
+
+@EACH
+def test_submissions_say_what_they_are(slug: str) -> None:
+    for expectation in expectations(programs.package(slug)):
+        first, second = expectation.files.read_text().splitlines()[:2]
+        mark = "#" if expectation.files.suffix == ".py" else "//"
+        assert first.startswith(f"{mark}!OPJUDGE ")
+        assert second.startswith(f"{mark} ")
+
+
+@pytest.mark.parametrize(("slug", "path"), SUBMISSIONS)
+def test_accepted_is_right(slug: str, path: Path, tmp_path: Path) -> None:
+    solve = programs.program(slug, path, tmp_path)
+    for given in small(slug) + large(slug):
+        outputs = programs.run(slug, solve, given)
+        assert right(slug, given, outputs), given.workload.name
+
+
+@pytest.mark.parametrize(("slug", "path"), WRONG)
+def test_wrong_answer_is_wrong_on_a_sample(slug: str, path: Path, tmp_path: Path) -> None:
+    solve = programs.program(slug, path, tmp_path)
+    outcomes = [
+        right(slug, given, programs.run(slug, solve, given))
+        for given in small(slug)
+        if given.workload.sample
+    ]
+    assert not all(outcomes)
+
+
+@EACH
+def test_compile_errors_do_not_compile(slug: str) -> None:
+    for path in programs.submissions(slug, "compile_error"):
+        if path.suffix == ".py":
+            with pytest.raises(SyntaxError):
+                compile(path.read_text(), path.name, "exec")
+        else:
+            argv = ["g++", "-std=c++20", "-fsyntax-only", path]
+            assert subprocess.run(argv, capture_output=True, timeout=60).returncode != 0
+
+
+@EACH
+def test_programs_in_cpp_are_free_of_warnings(slug: str) -> None:
+    for kind in ("accepted", "wrong_answer"):
+        for path in programs.submissions(slug, kind):
+            if path.suffix == ".cpp":
+                argv = ["g++", "-std=c++20", "-march=native", "-Wall", "-fsyntax-only", path]
+                assert subprocess.run(argv, capture_output=True, timeout=60).stderr == b""
+
+
+# --- tolerance --------------------------------------------------------------------------------
+
+
+def lower_precision(slug: str, given: Case) -> dict[str, Tensors]:
+    """What the reference gives when numbers are rounded to a shorter format on the way."""
+
+    def rounded(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+        return tuple(t.to(dtype).to(t.dtype) for t in tensors)
+
+    honest = programs.reference(slug, given)
+    mutants = {"output x 1.001": tuple(t * 1.001 for t in honest)}
+    for dtype in (torch.float16, torch.bfloat16):
+        mutants[f"{dtype} inputs"] = programs.reference(slug, given, rounded(given.inputs, dtype))
+        mutants[f"{dtype} output"] = rounded(honest, dtype)
+    return mutants
+
+
+def damaged(slug: str, given: Case) -> dict[str, Tensors]:
+    """Honest outputs with something missing or misplaced."""
+    honest = programs.reference(slug, given)[0]
+    flat = honest.reshape(-1)
+    one, tail = flat.clone(), flat.clone()
+    one[flat.numel() // 3] *= 1.01
+    tail[-1] = 0
+    rolled = flat.roll(1)
+    names = {"zeros": torch.zeros_like(flat), "one element": one, "tail": tail, "rolled": rolled}
+    return {name: (t.view_as(honest),) for name, t in names.items()}
+
+
+@EACH
+def test_lower_precision_and_damage_fail_on_every_timed_workload(slug: str) -> None:
+    for given in large(slug):
+        for name, outputs in (lower_precision(slug, given) | damaged(slug, given)).items():
+            assert not right(slug, given, outputs), (given.workload.name, name)
+
+
+@EACH
+def test_tolerance_leaves_room_for_honest_programs(slug: str, tmp_path: Path) -> None:
+    """Worst honest element at most half of what is allowed."""
+    allowed = programs.package(slug).problem.tolerance.element
+    for path in programs.submissions(slug, "accepted"):
+        solve = programs.program(slug, path, tmp_path)
+        for given in large(slug):
+            got = programs.run(slug, solve, given)[0].double()
+            truth = given.truths[0]
+            worst = float(((got - truth.value).abs() / truth.scale).max())
+            assert worst <= allowed / 2, (path.name, given.workload.name)
