@@ -24,7 +24,7 @@ bench: $(STAMP) system
 	$(BIN)/python -m tests.bench all $(if $(QUICK),--quick)
 
 dev: $(STAMP) system
-	$(BIN)/opjudge up --reload
+	$(BIN)/opjudge up
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

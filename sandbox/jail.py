@@ -18,10 +18,9 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _PASSWD = b"nobody:x:65534:65534:nobody:/work:/bin/false\n"
 _GROUP = b"nogroup:x:65534:\n"
 
-# torch picks its vector instructions through a library that reads these two, and falls back to
-# plain SSE code, several times slower, without them. They are single read-only mounts from the
-# host: there is no /proc with processes in it.
-_CPU_FACTS = ("/proc/cpuinfo", "/sys/devices/system/cpu")
+# torch picks its vector instructions through a library that reads this file, and falls back to
+# plain SSE code without it. It is the one read-only file: there is no /proc with processes in it.
+_CPU_FACTS = "/proc/cpuinfo"
 
 # A fresh large temporary page-faults on every call and may triple an operator's time; keep the
 # heap's pages. Candidate and baseline get the same.
@@ -120,8 +119,7 @@ def system_mounts() -> list[str]:
             options += ["--ro-bind", str(path), str(path)]
     for name in _ETC:
         options += _show("--ro-bind-try", Path("/etc", name))
-    for fact in _CPU_FACTS:
-        options += _show("--ro-bind-try", Path(fact))
+    options += _show("--ro-bind-try", Path(_CPU_FACTS))
     for name in _DEVICES:
         options += _show("--dev-bind", Path("/dev", name))
     return options

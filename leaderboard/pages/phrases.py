@@ -102,7 +102,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "submission.language": ("Language", "语言"),
     "submission.file": ("File", "文件"),
     "submission.submitted": ("Submitted", "提交时间"),
-    "submission.judged": ("Judged", "评测时间"),
+    "submission.judged": ("judged", "评测于"),
     "submission.verdict": ("Verdict", "结果"),
     "submission.score_note": (
         "times the baseline's speed; 95 % interval", "倍于基线的速度；95% 置信区间"),

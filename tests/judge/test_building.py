@@ -75,7 +75,7 @@ def test_cpp_builds_and_works(box: Sandbox, tmp_path: Path) -> None:
 
 def test_several_sources_with_headers_in_folders(real: Sandbox, tmp_path: Path) -> None:
     files = {
-        "src/main.cc": b'#include "../inc/f.h"\nextern "C" void solve(int *x, int *y) {*y = f(*x);}',
+        "src/main.cc": b'#include "../inc/f.h"\nextern "C" void solve(int*x, int*y) { *y=f(*x); }',
         "-o evil.cpp": b'#include "inc/f.h"\nint f(int x) { return 2 * x; }',
         "inc/f.h": b"int f(int);",
         "notes.txt": b"ignored",

@@ -27,7 +27,6 @@ SLUGS = (
     "causal_attention",
 )
 CPP_FLAGS = ("-O3", "-march=native", "-std=c++20", "-shared", "-fPIC")
-_C_SCALARS = {"int": ctypes.c_int64, "float": ctypes.c_double}
 
 Tensors = tuple[torch.Tensor, ...]
 Solve = Callable[[Workload, Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
@@ -44,6 +43,12 @@ def submissions(slug: str, kind: str) -> list[Path]:
     return sorted((ROOT / slug / "submissions" / kind).iterdir())
 
 
+@cache
+def small_cases(slug: str) -> tuple["Case", ...]:
+    """One call of every workload that is not timed."""
+    return tuple(case(slug, w) for w in package(slug).problem.workloads if not w.timed)
+
+
 @dataclass(frozen=True)
 class Case:
     """One call: its inputs, and the truth about its outputs."""
@@ -53,18 +58,12 @@ class Case:
     truths: tuple[Truth, ...]
 
 
-def workloads(slug: str, *, timed: bool) -> list[Workload]:
-    return [w for w in package(slug).problem.workloads if w.timed == timed]
-
-
-@cache
-def case(slug: str, name: str, call: int = 0) -> Case:
+def case(slug: str, workload: Workload) -> Case:
     """A reproducible call of a workload, as the judge would make it."""
     problem = package(slug).problem
-    workload = next(w for w in problem.workloads if w.name == name)
-    seed = f"{slug}/{name}/{call}".encode()
+    seed = f"{slug}/{workload.name}".encode()
     reference = load_reference(ROOT / slug / "reference.py")
-    inputs = InputSource(problem, workload, reference, seed).fresh(call)
+    inputs = InputSource(problem, workload, reference, seed).fresh(0)
     truths = Oracle(problem, workload, reference).truth(inputs, generator(seed, "signs"))
     return Case(
         workload,
@@ -98,7 +97,7 @@ def python_program(slug: str, path: Path) -> Solve:
         attributes = problem.attributes_of(workload).values()
         if hasattr(module, "prepare"):
             module.prepare(*(workload.dims[d] for d in problem.operator.dims), *attributes)
-        tensors: list[torch.Tensor | np.ndarray] = [*inputs, *outputs]  # type: ignore[type-arg]
+        tensors: list[torch.Tensor | np.ndarray] = [*inputs, *outputs]
         if numpy:
             tensors = [t.numpy() for t in (*inputs, *outputs)]
         assert module.solve(*tensors, *attributes) is None
@@ -107,9 +106,10 @@ def python_program(slug: str, path: Path) -> Solve:
 
 
 def cpp_program(slug: str, path: Path, folder: Path) -> Solve:
-    """A C++ submission, compiled into `folder`."""
+    """A C++ submission, compiled into `folder` unless it is there."""
     library = folder / f"{slug}-{path.stem}.so"
-    subprocess.run(["g++", *CPP_FLAGS, "-o", library, path], check=True, timeout=120)
+    if not library.exists():
+        subprocess.run(["g++", *CPP_FLAGS, "-o", library, path], check=True, timeout=120)
     function = ctypes.CDLL(str(library)).solve
     function.restype = None
     problem = package(slug).problem
@@ -121,7 +121,7 @@ def cpp_program(slug: str, path: Path, folder: Path) -> Solve:
         function(
             *(ctypes.c_void_p(t.data_ptr()) for t in (*inputs, *outputs)),
             *(ctypes.c_int64(workload.dims[d]) for d in problem.operator.dims),
-            *(_C_SCALARS[a.type](attributes[a.name]) for a in problem.operator.attributes),
+            *(_scalar(a.type, attributes[a.name]) for a in problem.operator.attributes),
         )
 
     return solve
@@ -141,6 +141,10 @@ def reference(slug: str, given: Case, inputs: Sequence[torch.Tensor] | None = No
         *(given.inputs if inputs is None else inputs), *attributes
     )
     return result if isinstance(result, tuple) else (result,)
+
+
+def _scalar(kind: str, value: float) -> ctypes.c_int64 | ctypes.c_double:
+    return ctypes.c_int64(int(value)) if kind == "int" else ctypes.c_double(value)
 
 
 def _module(path: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from judge.checker import check
 from judge.package import expectations
+from judge.problem import Workload
 from judge.source import read_source
 from judge.verdict import Verdict
 from tests.problems import programs
@@ -25,20 +27,27 @@ WRONG = [
     for slug in SLUGS
     for path in programs.submissions(slug, "wrong_answer")
 ]
+TIMED = [
+    pytest.param(slug, workload, id=f"{slug}-{workload.name}")
+    for slug in SLUGS
+    for workload in programs.package(slug).problem.workloads
+    if workload.timed
+]
 EACH = pytest.mark.parametrize("slug", SLUGS)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
-def small(slug: str) -> list[Case]:
-    return [programs.case(slug, w.name) for w in programs.workloads(slug, timed=False)]
-
-
-def large(slug: str) -> list[Case]:
-    return [programs.case(slug, w.name) for w in programs.workloads(slug, timed=True)]
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled submissions are kept."""
+    return tmp_path_factory.mktemp("libraries")
 
 
 def right(slug: str, given: Case, outputs: Tensors) -> bool:
@@ -47,6 +56,10 @@ def right(slug: str, given: Case, outputs: Tensors) -> bool:
         check(spec.name, got, truth, problem.tolerance) is None
         for spec, got, truth in zip(problem.operator.outputs, outputs, given.truths, strict=True)
     )
+
+
+def accepted(slug: str) -> list[Path]:
+    return programs.submissions(slug, "accepted")
 
 
 def baseline(slug: str) -> Solve:
@@ -96,7 +109,7 @@ def test_examples_of_the_statement_are_right(slug: str, language: str, tmp_path:
         path = tmp_path / f"example{suffix}"
         path.write_text(found[1])
         solve = programs.program(slug, path, tmp_path)
-        for given in small(slug):
+        for given in programs.small_cases(slug):
             assert right(slug, given, programs.run(slug, solve, given)), given.workload.name
 
 
@@ -114,7 +127,7 @@ def test_sizes_keep_to_the_bounds_of_the_statement(slug: str) -> None:
 
 @EACH
 def test_reference_runs_at_any_precision_and_leaves_its_inputs_alone(slug: str) -> None:
-    for given in small(slug):
+    for given in programs.small_cases(slug):
         for dtype in (torch.float32, torch.float64):
             inputs = [t.to(dtype) for t in given.inputs]
             copies = [t.clone() for t in inputs]
@@ -125,24 +138,10 @@ def test_reference_runs_at_any_precision_and_leaves_its_inputs_alone(slug: str) 
 
 
 @EACH
-def test_baseline_is_right_everywhere(slug: str) -> None:
-    for given in small(slug) + large(slug):
+def test_baseline_is_right_on_small_workloads(slug: str) -> None:
+    for given in programs.small_cases(slug):
         outputs = programs.run(slug, baseline(slug), given)
         assert right(slug, given, outputs), given.workload.name
-
-
-@EACH
-def test_baseline_takes_a_time_that_can_be_measured(slug: str) -> None:
-    solve = baseline(slug)
-    for given in large(slug):
-        programs.run(slug, solve, given)
-        outputs = [torch.zeros_like(t.value, dtype=torch.float32) for t in given.truths]
-        times_ms = []
-        for _ in range(5):
-            started = time.perf_counter()
-            solve(given.workload, given.inputs, outputs)
-            times_ms.append((time.perf_counter() - started) * 1e3)
-        assert 0.5 < min(times_ms) < 30, given.workload.name
 
 
 # --- submissions ------------------------------------------------------------------------------
@@ -150,8 +149,7 @@ def test_baseline_takes_a_time_that_can_be_measured(slug: str) -> None:
 
 @EACH
 def test_folders_of_submissions_are_filled(slug: str) -> None:
-    accepted = programs.submissions(slug, "accepted")
-    assert {p.suffix for p in accepted} == {".py", ".cpp"}
+    assert {p.suffix for p in accepted(slug)} == {".py", ".cpp"}
     for kind in ("wrong_answer", "time_limit_exceeded", "run_time_error", "compile_error"):
         assert programs.submissions(slug, kind)
     assert len(programs.submissions(slug, "cheating")) >= 3
@@ -180,19 +178,19 @@ def test_submissions_say_what_they_are(slug: str) -> None:
 
 
 @pytest.mark.parametrize(("slug", "path"), SUBMISSIONS)
-def test_accepted_is_right(slug: str, path: Path, tmp_path: Path) -> None:
-    solve = programs.program(slug, path, tmp_path)
-    for given in small(slug) + large(slug):
+def test_accepted_is_right_on_small_workloads(slug: str, path: Path, libraries: Path) -> None:
+    solve = programs.program(slug, path, libraries)
+    for given in programs.small_cases(slug):
         outputs = programs.run(slug, solve, given)
         assert right(slug, given, outputs), given.workload.name
 
 
 @pytest.mark.parametrize(("slug", "path"), WRONG)
-def test_wrong_answer_is_wrong_on_a_sample(slug: str, path: Path, tmp_path: Path) -> None:
-    solve = programs.program(slug, path, tmp_path)
+def test_wrong_answer_is_wrong_on_a_sample(slug: str, path: Path, libraries: Path) -> None:
+    solve = programs.program(slug, path, libraries)
     outcomes = [
         right(slug, given, programs.run(slug, solve, given))
-        for given in small(slug)
+        for given in programs.small_cases(slug)
         if given.workload.sample
     ]
     assert not all(outcomes)
@@ -205,7 +203,7 @@ def test_compile_errors_do_not_compile(slug: str) -> None:
             with pytest.raises(SyntaxError):
                 compile(path.read_text(), path.name, "exec")
         else:
-            argv = ["g++", "-std=c++20", "-fsyntax-only", path]
+            argv = ["g++", "-std=c++20", "-fsyntax-only", str(path)]
             assert subprocess.run(argv, capture_output=True, timeout=60).returncode != 0
 
 
@@ -214,11 +212,11 @@ def test_programs_in_cpp_are_free_of_warnings(slug: str) -> None:
     for kind in ("accepted", "wrong_answer"):
         for path in programs.submissions(slug, kind):
             if path.suffix == ".cpp":
-                argv = ["g++", "-std=c++20", "-march=native", "-Wall", "-fsyntax-only", path]
+                argv = ["g++", "-std=c++20", "-march=native", "-Wall", "-fsyntax-only", str(path)]
                 assert subprocess.run(argv, capture_output=True, timeout=60).stderr == b""
 
 
-# --- tolerance --------------------------------------------------------------------------------
+# --- timed workloads --------------------------------------------------------------------------
 
 
 def lower_precision(slug: str, given: Case) -> dict[str, Tensors]:
@@ -247,21 +245,39 @@ def damaged(slug: str, given: Case) -> dict[str, Tensors]:
     return {name: (t.view_as(honest),) for name, t in names.items()}
 
 
-@EACH
-def test_lower_precision_and_damage_fail_on_every_timed_workload(slug: str) -> None:
-    for given in large(slug):
-        for name, outputs in (lower_precision(slug, given) | damaged(slug, given)).items():
-            assert not right(slug, given, outputs), (given.workload.name, name)
+def worst_element(given: Case, outputs: Tensors) -> float:
+    """The largest error, in units of the oracle's scale."""
+    return max(
+        float(((got.double() - truth.value).abs() / truth.scale).max())
+        for got, truth in zip(outputs, given.truths, strict=True)
+    )
 
 
-@EACH
-def test_tolerance_leaves_room_for_honest_programs(slug: str, tmp_path: Path) -> None:
-    """Worst honest element at most half of what is allowed."""
-    allowed = programs.package(slug).problem.tolerance.element
-    for path in programs.submissions(slug, "accepted"):
-        solve = programs.program(slug, path, tmp_path)
-        for given in large(slug):
-            got = programs.run(slug, solve, given)[0].double()
-            truth = given.truths[0]
-            worst = float(((got - truth.value).abs() / truth.scale).max())
-            assert worst <= allowed / 2, (path.name, given.workload.name)
+@pytest.mark.parametrize(("slug", "workload"), TIMED)
+def test_timed_workload_passes_what_is_honest_and_nothing_else(
+    slug: str, workload: Workload, libraries: Path
+) -> None:
+    given = programs.case(slug, workload)
+    solves = {p.name: programs.program(slug, p, libraries) for p in accepted(slug)}
+    for name, solve in {"baseline": baseline(slug), **solves}.items():
+        outputs = programs.run(slug, solve, given)
+        assert right(slug, given, outputs), name
+        allowed = programs.package(slug).problem.tolerance.element
+        assert worst_element(given, outputs) <= allowed / 2, name
+    for name, outputs in (lower_precision(slug, given) | damaged(slug, given)).items():
+        assert not right(slug, given, outputs), name
+
+
+@pytest.mark.parametrize(("slug", "workload"), TIMED)
+def test_baseline_takes_a_time_that_can_be_measured(slug: str, workload: Workload) -> None:
+    problem = programs.package(slug).problem
+    inputs = [torch.ones(t.sizes(workload.dims)) for t in problem.operator.inputs]
+    outputs = [torch.ones(t.sizes(workload.dims)) for t in problem.operator.outputs]
+    assert all(t.numel() * t.element_size() <= 16 << 20 for t in inputs + outputs)
+    solve = baseline(slug)
+    times_ms = []
+    for _ in range(5):
+        started = time.perf_counter()
+        solve(workload, inputs, outputs)
+        times_ms.append((time.perf_counter() - started) * 1e3)
+    assert 0.3 < min(times_ms) < 60
