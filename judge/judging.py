@@ -26,7 +26,7 @@ from judge.expression import evaluate
 from judge.inputs import InputSource, generator
 from judge.oracle import Oracle, load_reference
 from judge.package import Package
-from judge.party import Library, Party, Reply, split_cores
+from judge.party import Library, Party, Reply, favour, scheduling_restored, split_cores
 from judge.problem import Problem, Workload
 from judge.session import Effort, Failed, Session
 from judge.signature import arity
@@ -102,13 +102,12 @@ def judge(
         InfrastructureError: our side failed; the submission is not to blame.
     """
     judging = _Judging(package, source, mode, sandbox, report, options or JudgingOptions(), warm)
-    cores = os.sched_getaffinity(0)
     try:
-        return judging.run()
+        with scheduling_restored():
+            return judging.run()
     except SandboxError as error:
         raise InfrastructureError(f"the sandbox failed: {error}") from error
     finally:
-        os.sched_setaffinity(0, cores)
         judging.close()
 
 
@@ -204,6 +203,7 @@ class _Judging:
         for party in (baseline, candidate):
             party.pin(party_cores, shared_with_judge=not alone)
         os.sched_setaffinity(0, {judge_core})
+        favour(0)
         torch.set_num_threads(1)
         limit_s = self._problem.limits.prepare_limit_s
         content = self._baseline.files[0].content
@@ -260,9 +260,12 @@ class _Judging:
     def _record(self, session: Session, made: list[Track]) -> None:
         null = np.asarray(session.null_ns or [0], np.float64)
         overhead = Overhead(
-            median_ns=float(np.median(null)), std_ns=float(null.std()), calls=len(session.null_ns)
+            low_ns=float(timing.low_quantile(null)),
+            median_ns=float(np.median(null)),
+            std_ns=float(null.std()),
+            calls=len(session.null_ns),
         )
-        runs = [self._figures(t.run(self._problem), overhead.median_ns) for t in made]
+        runs = [self._figures(t.run(self._problem), overhead.low_ns) for t in made]
         if session.hidden_seen:
             runs = [redacted(r) for r in runs]
         self._update(
@@ -294,7 +297,7 @@ class _Judging:
         score: Interval | None = None
         if verdict is Verdict.AC and self._result.overhead is not None:
             score = scoring.score(
-                self._result.runs, self._result.overhead.median_ns, self._problem.scoring
+                self._result.runs, self._result.overhead.low_ns, self._problem.scoring
             )
         self._update(
             verdict=verdict,

@@ -36,7 +36,14 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
 
 def serve(settings: WorkerSettings) -> None:
     """Be a worker until told to stop. Logs to stderr."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     sandbox = make_sandbox(settings.sandbox)
     threads = len(split_cores(sorted(os.sched_getaffinity(0)))[1])
     pool = Pool(lambda: Party(sandbox, BASELINE_LIMITS, "torch", threads=threads))

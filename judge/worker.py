@@ -5,6 +5,7 @@ claim decides whether there is anything to do. `judge.dispatch` has the process 
 """
 
 import time
+import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -93,8 +94,9 @@ def perform(claim: Claim, work: Work, client: Client) -> None:
             return
         # The job boundary: whatever goes wrong on our side must give the judgement back at once,
         # so that it is retried (and ends as JE when retries are used up), never lost.
-        except Exception as error:
-            log.error("judging failed", exc_info=True)
+        except Exception as error:  # noqa: BLE001
+            # As text: structlog's own rendering prints local variables, a contestant's among them.
+            log.error("judging failed", exception=traceback.format_exc())
             _release(client, claim, f"{type(error).__name__}: {error}")
             return
         log.info("judged", verdict=result.verdict.value, elapsed_s=round(result.elapsed_s, 2))

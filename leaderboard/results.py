@@ -38,11 +38,10 @@ def _fault(result: wire.JudgementResult, package_hash: str) -> str | None:
     if not _HASH.fullmatch(result.artifact_hash):
         return "artifact_hash is not a hash"
     for run in result.runs:
-        if (
-            not 0 < run.weight <= _HEAVIEST
-            or max(run.latency_ns or 0, run.baseline_ns or 0) > _LONGEST_NS
-        ):
-            return f"weight or latency of {run.workload[:80]!r} are out of bounds"
+        if not 0 < run.weight <= _HEAVIEST:
+            return f"the weight of {run.workload[:80]!r} is out of bounds"
+        if not all(0 <= t <= _LONGEST_NS for t in (run.latency_ns or 0, run.baseline_ns or 0)):
+            return f"a latency of {run.workload[:80]!r} is out of bounds"
     score = result.score
     if score is not None:
         lowest, highest = _SCORES

@@ -25,6 +25,8 @@ _CPU_FACTS = "/proc/cpuinfo"
 # A fresh large temporary page-faults on every call and may triple an operator's time; keep the
 # heap's pages. Candidate and baseline get the same.
 _HEAP = {
+    # mallopt(3) caps the threshold at 32 MiB, which this glibc ignores and others may not.
+    "MALLOC_MMAP_MAX_": "0",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 
 from judge.errors import ApiError, ProblemError, SubmissionError
@@ -43,8 +43,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _unexpected)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(TimeoutError, _database)
+    for unavailable in (OperationalError, InterfaceError, TimeoutError):
+        app.add_exception_handler(unavailable, _database)
     app.add_exception_handler(Exception, _unexpected)
 
 

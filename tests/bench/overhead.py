@@ -22,7 +22,7 @@ from judge.building import PYTHON_ENTRY, canonical_zip
 from judge.client import Client, Upload
 from judge.judging import BASELINE_LIMITS
 from judge.package import bundled_problems
-from judge.party import Party, split_cores
+from judge.party import Party, favour, scheduling_restored, split_cores
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import Credentials, TokenRequest
 from sandbox.base import Resident
@@ -130,15 +130,15 @@ class Unstopped(Resident):
 
 def null_calls(calls: int, *, stopped: bool) -> dict[str, float]:
     """Microseconds from `go` to the sight of `done` for a call of nothing."""
-    cores = os.sched_getaffinity(0)
-    judge_core, party_cores = split_cores(sorted(cores))
+    judge_core, party_cores = split_cores(sorted(os.sched_getaffinity(0)))
     party = Party(Bubblewrap(), BASELINE_LIMITS, "none", arena_bytes=1 << 20)
-    with party:
+    with party, scheduling_restored():
         party.ready()
         program = canonical_zip({PYTHON_ENTRY: b"def solve(n):\n    pass\n"})
         party.load(program, Language.PYTHON, {}, 10.0)
         party.pin(party_cores, shared_with_judge=judge_core in party_cores)
         os.sched_setaffinity(0, {judge_core})
+        favour(0)
         descriptor = protocol.encode([7])
         if not stopped:
             inner = party.resident
@@ -151,5 +151,4 @@ def null_calls(calls: int, *, stopped: bool) -> dict[str, float]:
         for _ in range(200):
             measure()
         samples = np.asarray([measure() for _ in range(calls)]) / 1000
-    os.sched_setaffinity(0, cores)
     return median_std(samples.tolist())

@@ -258,9 +258,12 @@ def test_rounds_end_when_the_interval_is_narrow_or_at_the_cap(judged: Judge) -> 
 
 
 def test_the_judges_own_cores_are_given_back(judged: Judge) -> None:
-    before = os.sched_getaffinity(0)
+    def scheduling() -> tuple[set[int], int]:
+        return os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+
+    before = scheduling()
     judged(HONEST, mode=Mode.TEST)
-    assert os.sched_getaffinity(0) == before
+    assert scheduling() == before
 
 
 def test_no_two_judgings_share_a_seed(judged: Judge) -> None:

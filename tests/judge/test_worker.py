@@ -8,7 +8,6 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from judge import worker
 from judge.cache import PackageCache
 from judge.client import Client
 from judge.errors import BaselineFailed, LeaseLost
@@ -67,7 +66,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(worker.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("judge.worker.time.sleep", lambda _seconds: None)
     return Bench(tmp_path)
 
 

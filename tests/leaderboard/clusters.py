@@ -47,10 +47,12 @@ def postgres(bin_dir: Path) -> Iterator[str]:
         shutil.rmtree(home)
 
 
-def postgres_execute(socket_dir: str, statements: Sequence[str]) -> None:
+def postgres_execute(
+    socket_dir: str, statements: Sequence[str], database: str = "postgres"
+) -> None:
     """Run statements outside of any transaction."""
     with psycopg.connect(
-        f"host={socket_dir} user=judge dbname=postgres", autocommit=True
+        f"host={socket_dir} user=judge dbname={database}", autocommit=True
     ) as connection:
         for statement in statements:
             connection.execute(statement.encode())

@@ -1,0 +1,296 @@
+"""The worker as a process: woken by Redis or polling, stopped and killed at every moment."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from judge.package import Package, load_package, pack
+from judge.spool import Spool, Undelivered
+from judge.wire import Heartbeat
+from tests.fixtures import write_package
+from tests.judge.machinery import PATIENCE_S, Valkey, gone, living, until, valkey
+from tests.judge.samples import JUDGEMENT_ID, make_claim, make_result
+from tests.judge.stub import Answer, Reply, Seen, StubApi, refuse, say, serving
+
+CLAIMS = "POST /worker/claims"
+J = f"/worker/judgements/{JUDGEMENT_ID}"
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    return load_package(write_package(tmp_path / "original" / "row_scale"))
+
+
+@pytest.fixture
+def api(package: Package) -> StubApi:
+    """A service with nothing to judge."""
+    api = StubApi()
+    api.on(f"GET /worker/packages/{package.hash}", Reply(200, pack(package)))
+    api.on(CLAIMS, Reply(204))
+    api.on(f"POST {J}/heartbeat", say(Heartbeat(lease_s=30.0)))
+    for what in ("progress", "result", "release"):
+        api.on(f"POST {J}/{what}", Reply(204))
+    return api
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def start(api: StubApi, data: Path) -> Iterator[Start]:
+    """Starts workers; kills what a failed test leaves behind."""
+    with ExitStack() as stack:
+        url = stack.enter_context(serving(api))
+
+        def start(
+            behaviour: str = "accept", redis_url: str | None = None
+        ) -> "subprocess.Popen[bytes]":
+            argv = [sys.executable, "-m", "tests.judge.worker_process", url, str(data), behaviour]
+            process = subprocess.Popen(argv + ([redis_url] if redis_url else []))
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def redis() -> Iterator[Valkey]:
+    with tempfile.TemporaryDirectory() as folder, valkey(Path(folder)) as server:
+        yield server
+
+
+def claims(package: Package, *attempts: int) -> list[Answer]:
+    """That many claims, then nothing."""
+    found = [say(make_claim(package_hash=package.hash, attempt=n)) for n in attempts]
+    return [*found, Reply(204)]
+
+
+def results(api: StubApi) -> list[str]:
+    return [seen.json["message"] for seen in api.requests(f"POST {J}/result")]
+
+
+def stop(process: "subprocess.Popen[bytes]") -> int:
+    process.terminate()
+    return process.wait(PATIENCE_S)
+
+
+def judging(data: Path, attempt: int = 1) -> int:
+    """The process id of whoever judges this attempt."""
+    path = data / f"judging-{attempt}"
+    until(path.exists, f"attempt {attempt}")
+    return int(path.read_text())
+
+
+def enqueue(redis: Valkey, attempt: int) -> None:
+    with Redis.from_url(redis.url) as connection:
+        Queue("judge-cpu", connection=connection, serializer=JSONSerializer).enqueue_call(
+            "judge.worker.judge",
+            args=(str(JUDGEMENT_ID), attempt),
+            job_id=f"judgement-{JUDGEMENT_ID}-{attempt}",
+        )
+
+
+def test_without_redis_it_polls(api: StubApi, package: Package, start: Start) -> None:
+    api.on(CLAIMS, *claims(package, 1, 2))
+    process = start()
+    until(lambda: len(results(api)) == 2, "two results")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 1", "attempt 2"]
+    assert api.requests(CLAIMS)[0].json == {"worker": "test", "device": "cpu"}
+    assert api.seen[0].headers["authorization"] == "Bearer worker-token"
+
+
+def test_a_stop_gives_back_what_is_being_judged(
+    api: StubApi, package: Package, start: Start, data: Path
+) -> None:
+    api.on(CLAIMS, *claims(package, 1))
+    process = start("wait")
+    child = judging(data)
+    assert stop(process) == 0
+    assert gone([child])
+    (released,) = api.requests(f"POST {J}/release")
+    assert released.json == {"reason": "worker-stopping", "stopping": True}
+    assert results(api) == []
+
+
+def test_nothing_survives_a_killed_worker(
+    api: StubApi, package: Package, start: Start, data: Path
+) -> None:
+    api.on(CLAIMS, *claims(package, 1))
+    process = start("wait")
+    child = judging(data)
+    assert living(child)
+    process.kill()
+    process.wait()
+    until(lambda: gone([child]), "the end of the child")
+    assert results(api) == []
+
+
+def test_a_child_that_crashes_is_not_the_end(api: StubApi, package: Package, start: Start) -> None:
+    api.on(CLAIMS, *claims(package, 1, 2))
+    process = start("crash-once")
+    until(lambda: results(api), "the second result")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 2"]
+
+
+def test_a_lost_lease_ends_the_judging_and_the_next_one_is_served(
+    api: StubApi, package: Package, start: Start
+) -> None:
+    quick = [say(make_claim(package_hash=package.hash, attempt=n, lease_s=0.1)) for n in (1, 2)]
+    api.on(CLAIMS, *quick, Reply(204))
+    api.on(f"POST {J}/heartbeat", refuse(409, "lease-lost"))
+    process = start("wait-once")
+    until(lambda: results(api), "the second result")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 2"]
+    assert api.requests(f"POST {J}/release") == []
+
+
+def test_a_service_that_is_away_is_asked_again(
+    api: StubApi, package: Package, start: Start
+) -> None:
+    api.on(CLAIMS, Reply(503), Reply(500), *claims(package, 1))
+    process = start()
+    until(lambda: results(api), "a result")
+    assert stop(process) == 0
+
+
+def test_a_service_that_refuses_the_worker_ends_it(api: StubApi, start: Start) -> None:
+    api.on(CLAIMS, refuse(401, "invalid-token"))
+    assert start().wait(PATIENCE_S) != 0
+    assert len(api.requests(CLAIMS)) == 1
+
+
+def test_what_was_not_delivered_is_delivered_by_the_next_worker(
+    api: StubApi, start: Start, data: Path
+) -> None:
+    spool = Spool(data / "worker" / "spool")
+    result = make_result(message="kept")
+    spool.put(Undelivered(judgement_id=JUDGEMENT_ID, lease_token="old", result=result))
+    api.on(f"POST {J}/result", Reply(503), Reply(204))
+    process = start()
+    until(lambda: len(results(api)) == 2, "two tries")
+    until(lambda: list(spool) == [], "an empty spool")
+    assert stop(process) == 0
+    assert [s.headers["lease-token"] for s in api.requests(f"POST {J}/result")] == ["old", "old"]
+
+
+# --- with Redis ---------------------------------------------------------------------------
+
+
+def test_a_job_wakes_it(api: StubApi, package: Package, start: Start, redis: Valkey) -> None:
+    api.on(f"POST {J}/claim", say(make_claim(package_hash=package.hash)))
+    enqueue(redis, 1)
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "a result")
+    assert stop(process) == 0
+
+
+def test_a_job_for_what_is_done_already_is_dropped(
+    api: StubApi, package: Package, start: Start, redis: Valkey
+) -> None:
+    claim = say(make_claim(package_hash=package.hash, attempt=2))
+    api.on(f"POST {J}/claim", refuse(409, "already-claimed"), claim)
+    enqueue(redis, 1)
+    enqueue(redis, 2)
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "the second result")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 2"]
+
+
+def test_work_that_redis_never_heard_of_is_found(
+    api: StubApi, package: Package, start: Start, redis: Valkey
+) -> None:
+    api.on(CLAIMS, Reply(204), Reply(204), *claims(package, 1))
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "a result")
+    assert stop(process) == 0
+
+
+def test_a_stop_while_waiting_for_redis_is_prompt(
+    api: StubApi, start: Start, redis: Valkey
+) -> None:
+    process = start(redis_url=redis.url)
+    until(lambda: len(api.requests(CLAIMS)) > 1, "a second poll")
+    assert stop(process) == 0
+
+
+def test_a_stop_gives_back_what_a_job_is_judging(
+    api: StubApi, package: Package, start: Start, redis: Valkey, data: Path
+) -> None:
+    api.on(f"POST {J}/claim", say(make_claim(package_hash=package.hash)))
+    enqueue(redis, 1)
+    process = start("wait", redis.url)
+    horse = judging(data)
+    assert stop(process) == 0
+    assert gone([horse])
+    (released,) = api.requests(f"POST {J}/release")
+    assert released.json["stopping"] is True
+
+
+def test_nothing_survives_a_killed_worker_with_redis_either(
+    api: StubApi, package: Package, start: Start, redis: Valkey, data: Path
+) -> None:
+    api.on(f"POST {J}/claim", say(make_claim(package_hash=package.hash)))
+    enqueue(redis, 1)
+    process = start("wait", redis.url)
+    horse = judging(data)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until(lambda: gone([horse]), "the end of the work-horse")
+
+
+def test_redis_away_means_polling(
+    api: StubApi, package: Package, start: Start, redis: Valkey
+) -> None:
+    redis.kill()
+    api.on(CLAIMS, Reply(204), *claims(package, 1))
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "a result")
+    assert stop(process) == 0
+
+
+def test_redis_may_come_and_go(api: StubApi, package: Package, start: Start, redis: Valkey) -> None:
+    process = start(redis_url=redis.url)
+    until(lambda: len(api.requests(CLAIMS)) > 1, "a second poll")
+    redis.kill()
+    api.on(CLAIMS, *claims(package, 1))
+    until(lambda: len(results(api)) == 1, "a result without Redis")
+    api.on(f"POST {J}/claim", say(make_claim(package_hash=package.hash, attempt=2)))
+    redis.start()
+    enqueue(redis, 2)
+    until(lambda: len(results(api)) == 2, "a result by Redis")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 1", "attempt 2"]
+
+
+def test_redis_may_die_in_the_middle_of_a_judging(
+    api: StubApi, package: Package, start: Start, redis: Valkey
+) -> None:
+    def claim(_seen: Seen) -> Reply:
+        redis.kill()
+        return say(make_claim(package_hash=package.hash))
+
+    api.on(f"POST {J}/claim", claim)
+    enqueue(redis, 1)
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "the result")
+    api.on(CLAIMS, *claims(package, 2))
+    until(lambda: len(results(api)) == 2, "the next result")
+    assert stop(process) == 0
+    assert results(api) == ["attempt 1", "attempt 2"]

@@ -1,0 +1,56 @@
+"""A worker as a process of its own, whose judging does what the test asks for.
+
+python -m tests.judge.worker_process URL DATA_DIR BEHAVIOUR [REDIS_URL]
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from judge.dispatch import Dispatcher
+from judge.package import Package
+from judge.party import Party
+from judge.pool import Pool
+from judge.settings import WorkerSettings
+from judge.wire import Claim, JudgementResult, Progress
+from tests.judge.samples import make_result
+from tests.judge.test_pool import FakeParty
+
+
+def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None) -> None:
+    settings = WorkerSettings(
+        url=url,
+        worker_token="worker-token",
+        redis_url=redis_url,
+        data_dir=data_dir,
+        name="test",
+        poll_s=0.05,
+    )
+
+    def evaluate(
+        claim: Claim, package: Package, report: Callable[[Progress], None], warm: Party
+    ) -> JudgementResult:
+        assert cast(FakeParty, warm).calls == ["ready"]
+        note(data_dir / f"judging-{claim.attempt}", str(os.getpid()))
+        if behaviour == "wait" or (behaviour == "wait-once" and claim.attempt == 1):
+            signal.pause()
+        if behaviour == "crash-once" and claim.attempt == 1:
+            os._exit(13)
+        return make_result(package_hash=package.hash, message=f"attempt {claim.attempt}")
+
+    pool = Pool(lambda: cast(Party, FakeParty()))
+    Dispatcher(settings, evaluate, pool).run()
+
+
+def note(path: Path, text: str) -> None:
+    """A file that is there with all its text or not at all."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,174 @@
+"""What the reconciler puts right."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from judge.verdict import Status, Verdict
+from leaderboard.app import start
+from leaderboard.reconciler import Reconciler, reconcile
+from leaderboard.services import Services, build
+from leaderboard.settings import Settings
+from tests.leaderboard.conftest import MakeWorld
+from tests.leaderboard.world import Clock, World, assert_problem
+
+
+def tick(world: World, seconds: float) -> None:
+    reconcile(world.services, world.clock.advance(seconds))
+
+
+def test_a_silent_workers_judgement_goes_to_another(world: World) -> None:
+    submission = world.submit(world.person("alice"))
+    old = world.claim("w1")
+
+    tick(world, 29)
+    assert world.post_claim("w2").status_code == 204
+    tick(world, 2)
+    new = world.claim("w2")
+
+    assert (new.submission_id, new.attempt) == (submission, 2)
+    assert_problem(world.finish(old), 409, "lease-lost")
+    assert world.finish(new).status_code == 200
+    assert world.detail(submission).attempt == 2
+
+
+def test_heartbeats_hold_the_reconciler_off(world: World) -> None:
+    world.submit(world.person("alice"))
+    claim = world.claim()
+
+    for _ in range(4):
+        world.report(claim, "heartbeat")
+        tick(world, 25)
+
+    assert world.finish(claim).status_code == 200
+
+
+def test_poison_ends_after_two_workers(world: World) -> None:
+    alice = world.person("alice")
+    poison = world.submit(alice)
+    for worker in ("w1", "w2"):
+        assert world.claim(worker).submission_id == poison
+        tick(world, 31)
+
+    detail = world.detail(poison, alice)
+    assert (detail.status, detail.verdict) == (Status.JUDGED, Verdict.JE)
+    assert detail.result is not None
+    assert "2 workers died" in detail.result.message
+    assert world.post_claim("w3").status_code == 204
+
+
+def test_one_poisoned_submission_holds_nobody_up(world: World) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    poison, good = world.submit(alice), world.submit(bob)
+    assert world.claim().submission_id == poison
+    tick(world, 31)
+    claims = [world.claim(), world.claim()]
+
+    assert {c.submission_id for c in claims} == {poison, good}
+
+
+def test_a_round_with_nothing_to_do_changes_nothing(world: World) -> None:
+    submission = world.submit(world.person("alice"))
+    before = world.detail(submission)
+
+    tick(world, 1000)
+
+    assert world.detail(submission) == before
+
+
+# --- with Redis ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def redis(valkey_url: str) -> Iterator[Redis]:
+    connection = Redis.from_url(valkey_url)
+    connection.flushall()
+    yield connection
+    connection.close()
+
+
+def job_ids(redis: Redis) -> list[str]:
+    queue = Queue("judge-cpu", connection=redis, serializer=JSONSerializer)
+    return [str(i) for i in queue.get_job_ids()]
+
+
+def test_a_redis_that_lost_everything_is_filled_again(
+    make_world: MakeWorld, redis: Redis, valkey_url: str
+) -> None:
+    world = make_world(redis_url=valkey_url)
+    alice = world.person("alice")
+    for _ in range(3):
+        world.submit(alice)
+    before = job_ids(redis)
+    redis.flushall()
+
+    tick(world, 29)
+    assert job_ids(redis) == [], "they may still be on their way"
+    tick(world, 2)
+
+    assert sorted(job_ids(redis)) == sorted(before)
+    tick(world, 31)
+    assert sorted(job_ids(redis)) == sorted(before), "and not twice"
+
+
+def test_a_redis_that_comes_back_gets_what_waits(
+    make_world: MakeWorld, redis: Redis, valkey_url: str
+) -> None:
+    without = make_world(redis_url="unix:///nowhere/valkey.sock")
+    without.submit(without.person("alice"))
+    world = make_world(redis_url=valkey_url)
+
+    tick(world, 31)
+
+    assert len(job_ids(redis)) == 1
+
+
+def test_what_was_claimed_is_not_sent_again(
+    make_world: MakeWorld, redis: Redis, valkey_url: str
+) -> None:
+    world = make_world(redis_url=valkey_url, lease_s=3600)
+    world.submit(world.person("alice"))
+    world.claim()
+    redis.flushall()
+
+    tick(world, 31)
+
+    assert job_ids(redis) == []
+
+
+# --- the thread ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def services(make_settings: Callable[..., Settings], clock: Clock) -> Iterator[Services]:
+    made = build(make_settings(reconcile_s=0.01), clock)
+    start(made)
+    yield made
+    made.db.close()
+
+
+def test_a_round_that_fails_is_not_the_last(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[int] = []
+    enough = threading.Event()
+
+    def failing(*_: object) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:
+            enough.set()
+        raise OSError("the database restarts")
+
+    monkeypatch.setattr("leaderboard.reconciler.reconcile", failing)
+    reconciler = Reconciler(services)
+    reconciler.start()
+    try:
+        assert enough.wait(30)
+    finally:
+        reconciler.stop()
+    seen = len(rounds)
+    assert not enough.wait(0) or len(rounds) == seen, "stopped means stopped"

@@ -1,0 +1,121 @@
+"""What is read of processes from outside, and the heap that keeps its pages."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.base import SandboxError
+from sandbox.bubblewrap import Bubblewrap
+from sandbox.outcome import Status
+from sandbox.process import Handle, Threads, parent_of, stat_fields, tree_usage
+from tests.sandbox.conftest import LIMITS, eventually, python
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_handle_follows_a_process_to_its_end(child: subprocess.Popen[bytes]) -> None:
+    handle = Handle(child.pid)
+    assert handle.alive()
+    assert not handle.wait(0)
+    handle.send(signal.SIGKILL)
+    assert handle.wait(10)
+    assert not handle.alive()
+    child.wait()
+    handle.send(signal.SIGKILL)  # reaped: nothing happens, to anybody
+    handle.close()
+
+
+def test_a_handle_of_nobody() -> None:
+    with pytest.raises(ProcessLookupError):
+        Handle(2**22 + 1)
+    with pytest.raises(OSError, match="No such"):
+        stat_fields(2**22 + 1)
+
+
+def test_parent(child: subprocess.Popen[bytes]) -> None:
+    assert parent_of(child.pid) == os.getpid()
+
+
+def test_names_with_brackets_do_not_confuse() -> None:
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b') R (x) Z'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert parent_of(process.pid) == os.getpid()
+        threads = Threads(process.pid)
+        os.kill(process.pid, signal.SIGSTOP)
+        threads.wait_stopped()
+        assert stat_fields(process.pid)[0] == "T"
+        os.kill(process.pid, signal.SIGCONT)
+        with pytest.raises(SandboxError, match="did not stop"):
+            threads.wait_stopped(0.05)
+        threads.close()
+        process.kill()
+
+
+def test_threads_of_a_dead_process_are_stopped(child: subprocess.Popen[bytes]) -> None:
+    threads = Threads(child.pid)
+    child.kill()
+    child.wait()
+    threads.wait_stopped()
+    threads.close()
+
+
+TREE = """
+import os, threading, time
+block = bytearray(20 << 20)
+if os.fork() == 0:
+    for _ in range(3):
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+    while time.process_time() < 0.3:
+        pass
+time.sleep(1000)
+"""
+
+
+def test_the_use_of_a_tree_is_summed() -> None:
+    argv = ["sh", "-c", f"{sys.executable} -c '{TREE}'; :"]
+    with subprocess.Popen(argv, start_new_session=True) as top:
+
+        def grown() -> bool:
+            usage = tree_usage(os.getpid())
+            # sh, python, its child with 4 threads; two blocks, one of them copied on write.
+            return usage.threads >= 6 and usage.cpu_s >= 0.2 and usage.memory_bytes > 20 << 20
+
+        assert eventually(grown)
+        inner = tree_usage(top.pid)
+        assert inner.threads == tree_usage(os.getpid()).threads - 1
+        os.killpg(top.pid, signal.SIGKILL)
+
+
+FAULTS = """
+import resource
+def faults(mib):
+    for _ in range(3): b"x" * (mib << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10): b"x" * (mib << 20)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10
+print([faults(mib) for mib in (1, 8, 40)])
+"""
+
+
+def test_a_fresh_temporary_does_not_fault_again(box: Bubblewrap) -> None:
+    hot = box.run(python(FAULTS), LIMITS)
+    assert hot.status is Status.OK
+    assert max(eval(hot.stdout)) < 10
+    names = ("MMAP_THRESHOLD", "TRIM_THRESHOLD", "TOP_PAD")
+    off = {"MALLOC_MMAP_MAX_": "65536"} | {f"MALLOC_{name}_": "131072" for name in names}
+    cold = box.run(python(FAULTS, environment=off), LIMITS)
+    assert max(eval(cold.stdout)) > 1000
