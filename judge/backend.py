@@ -7,7 +7,7 @@ from judge.errors import UserError
 from sandbox.base import Sandbox, SandboxError
 
 OURS = tuple(Path(__file__).parent.with_name(name) for name in ("judge", "leaderboard"))
-"""Covered inside: installed as packages they lie beside torch, with the hidden workloads in them."""
+"""Covered inside: installed, they lie beside torch, with the hidden workloads in them."""
 
 
 def make_sandbox(name: SandboxName) -> Sandbox:

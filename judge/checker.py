@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from judge.oracle import Truth, error_sizes
+from judge.oracle import Truth, all_finite, error_sizes, relative_error
 from judge.problem import Tolerance
 from judge.wire import ErrorReport
 
@@ -19,8 +19,8 @@ SMALL = 1000
 """Below so many elements mean and RMS are as chancy as a maximum, and get its ratio."""
 
 FLOOR = (2.0, 1.0, 1.0)
-"""Errors (max, mean, RMS), in units of the oracle's scale, that any honest reference may be taken to
-have. Correct rounding of the result alone gives up to 1, 0.5 and 0.58; a vendor library that sums
+"""Errors (max, mean, RMS), in the oracle's scale, that any honest reference may be taken to have.
+Correct rounding of the result alone gives up to 1, 0.5 and 0.58; a vendor library that sums
 in double is not the yardstick for everyone else."""
 
 QUICK_SLACK = 2.0
@@ -36,10 +36,12 @@ def check(output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance) ->
     if not got.is_floating_point():
         return _exact(output, got, truth.value)
     wide = got.double()
-    return (
-        _pattern(output, wide, truth.value)
-        or _elements(output, wide, truth, tolerance)
-        or _ratios(output, wide, truth, tolerance)
+    wrong = _pattern(output, wide, truth.value)
+    if wrong is not None:
+        return wrong
+    error = relative_error(wide, truth.value, truth.scale)
+    return _elements(output, wide, truth, error, tolerance) or _ratios(
+        output, wide, truth, error, tolerance
     )
 
 
@@ -51,7 +53,7 @@ def _exact(output: str, got: torch.Tensor, want: torch.Tensor) -> ErrorReport | 
 
 
 def _pattern(output: str, got: torch.Tensor, want: torch.Tensor) -> ErrorReport | None:
-    if bool(torch.isfinite(got).all()) and bool(torch.isfinite(want).all()):
+    if all_finite(got) and all_finite(want):
         return None
     wrong = (got.isnan() != want.isnan()) | ((got != want) & (got.isinf() | want.isinf()))
     if not bool(wrong.any()):
@@ -60,9 +62,8 @@ def _pattern(output: str, got: torch.Tensor, want: torch.Tensor) -> ErrorReport 
 
 
 def _elements(
-    output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance
+    output: str, got: torch.Tensor, truth: Truth, error: torch.Tensor, tolerance: Tolerance
 ) -> ErrorReport | None:
-    error = (got - truth.value).abs_().div_(truth.scale).nan_to_num_(nan=0.0, posinf=0.0)
     worst = float(error.max()) / tolerance.element
     if worst <= 1.0:
         return None
@@ -71,9 +72,8 @@ def _elements(
 
 
 def _ratios(
-    output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance
+    output: str, got: torch.Tensor, truth: Truth, error: torch.Tensor, tolerance: Tolerance
 ) -> ErrorReport | None:
-    sizes = error_sizes(got, truth.value, truth.scale)
     averaged = tolerance.max_ratio if got.numel() < SMALL else None
     allowed = (
         tolerance.max_ratio,
@@ -82,12 +82,13 @@ def _ratios(
     )
     shares = [
         size / (ratio * max(honest, floor))
-        for size, ratio, honest, floor in zip(sizes, allowed, truth.honest, FLOOR, strict=True)
+        for size, ratio, honest, floor in zip(
+            error_sizes(error), allowed, truth.honest, FLOOR, strict=True
+        )
     ]
     worst = max(shares)
     if worst <= 1.0:
         return None
-    error = (got - truth.value).abs_().div_(truth.scale).nan_to_num_(nan=0.0, posinf=0.0)
     wrong = error == error.max()
     report = _report("ratio", output, wrong, got, truth.value, max_error=worst, severity=error)
     return report.model_copy(update={"share_wrong": None})

@@ -42,12 +42,14 @@ class DemoOptions:
     Attributes:
         problems: only these; all if empty.
         leave: stop when all is judged instead of staying up.
+        problems_dir: None for the bundled problems.
         data_dir: None for one that is thrown away.
         port: 0 for any free one.
     """
 
     problems: tuple[str, ...] = ()
     leave: bool = False
+    problems_dir: Path | None = None
     data_dir: Path | None = None
     port: int = 0
     sandbox: SandboxName = "bubblewrap"
@@ -84,20 +86,20 @@ class Entry:
         return f"got {verdict}, expected {' or '.join(sorted(self.expectation.permitted))}"
 
 
-def make_entries(problems: Sequence[str], data_dir: Path) -> list[Entry]:
+def make_entries(options: DemoOptions, data_dir: Path) -> list[Entry]:
     """Every example submission of these problems, each given to somebody.
 
     Raises UserError if there is no such problem, or no example at all.
     """
-    packages = load_all(bundled_problems())
-    unknown = sorted(set(problems) - set(packages))
+    packages = load_all(options.problems_dir or bundled_problems())
+    unknown = sorted(set(options.problems) - set(packages))
     if unknown:
         raise UserError(
             f"there is no problem {unknown[0]!r}; there are {', '.join(packages)}",
             code="unknown-problem",
         )
     entries = []
-    for slug in problems or tuple(packages):
+    for slug in options.problems or tuple(packages):
         package = packages[slug]
         for i, expectation in enumerate(expectations(package)):
             user = NAMES[i % len(NAMES)]
@@ -117,6 +119,8 @@ def running(options: DemoOptions, data_dir: Path) -> Iterator[tuple[str, Callabl
     """
     argv = [*_CLI, "up", "--json", "--data-dir", str(data_dir), "--port", str(options.port)]
     argv += ["--sandbox", options.sandbox]
+    if options.problems_dir is not None:
+        argv += ["--problems-dir", str(options.problems_dir)]
     parent = os.getpid()
     child = subprocess.Popen(
         argv,

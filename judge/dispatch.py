@@ -155,6 +155,9 @@ class Dispatcher:
             child.start()
             self._child = child.pid
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            if self._stopping and self._child is not None:
+                # Told just before the child was known, by way of a library's thread.
+                os.kill(self._child, signal.SIGTERM)
             child.join()
             self._child = None
             child.close()

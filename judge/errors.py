@@ -3,8 +3,8 @@
 OpjudgeError
 ├── UserError              the person can mend it; `code` is stable, the message is safe to show
 │   ├── SubmissionError    the uploaded files are not a submission (too large, `../`, no file, ...)
-│   ├── ProblemError       a problem package is invalid; says file, line, key and remedy
-│   └── ApiError           the server refused a request; carries the HTTP status and problem document
+│   ├── ProblemError       a problem package is invalid: file, line, key, remedy
+│   └── ApiError           the server refused a request; carries the HTTP status
 └── InfrastructureError    our side failed; a judging that meets it ends as JE and is retried
     ├── LeaseLost          another worker holds the judgement now: stop and throw the work away
     └── BaselineFailed     the trusted side of a judging misbehaved

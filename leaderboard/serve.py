@@ -1,11 +1,10 @@
 """Runs the service under uvicorn, and ends it cleanly with streams open."""
 
 import socket
-import sys
 
-import structlog
 import uvicorn
 
+from leaderboard import logs
 from leaderboard.app import create_app
 from leaderboard.services import Services
 from leaderboard.settings import Settings
@@ -44,5 +43,5 @@ def make_server(settings: Settings) -> Server:
 
 def serve(settings: Settings | None = None) -> None:
     """Run until SIGTERM or SIGINT. Logs to stderr."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logs.configure()
     make_server(settings or Settings()).run()

@@ -29,7 +29,7 @@ def run_demo(options: DemoOptions, output: Output) -> int:
     """Run it until Ctrl-C, or with `leave` until all is judged; returns the exit code."""
     code = INTERRUPTED
     with contextlib.suppress(KeyboardInterrupt), workplace(options) as folder:
-        entries = make_entries(options.problems, folder)
+        entries = make_entries(options, folder)
         with running(options, folder) as (url, wait):
             output.say(f"opjudge is up at [bold]{url}[/]")
             _judge_all(url, entries, output)

@@ -70,6 +70,7 @@ def demo(
         list[str] | None, typer.Option("--problem", "-p", help="Only this one; may be repeated.")
     ] = None,
     leave: Annotated[bool, typer.Option("--exit", help="Stop when all is judged.")] = False,
+    problems_dir: ProblemsDir = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Keep it; otherwise it is thrown away.")
     ] = None,
@@ -82,8 +83,9 @@ def demo(
     from judge.demo import DemoOptions
 
     options = DemoOptions(
-        problems=tuple(problem or ()), leave=leave, data_dir=data_dir, port=port, sandbox=sandbox
-    )
+        problems=tuple(problem or ()), leave=leave, problems_dir=problems_dir, data_dir=data_dir,
+        port=port, sandbox=sandbox,
+    )  # fmt: skip
     raise typer.Exit(run_demo(options, make_output(as_json)))
 
 

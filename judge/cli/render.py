@@ -91,8 +91,8 @@ def runs_table(runs: Iterable[Run]) -> Table:
             "" if run.gflops is None else f"{run.gflops:.3g}",
             "" if run.gbps is None else f"{run.gbps:.3g}",
         )
-        name = Text(run.workload, style="italic" if run.hidden else "")
-        table.add_row(name, verdict_text(run.verdict), *(cells if timed else ()))
+        label = Text(run.workload, style="italic" if run.hidden else "")
+        table.add_row(label, verdict_text(run.verdict), *(cells if timed else ()))
     return table
 
 

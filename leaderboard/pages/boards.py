@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -9,7 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from judge import wire
 from leaderboard.events import board_topic
-from leaderboard.pages.views import Page, PageDep
+from leaderboard.pages.views import PageDep
 from leaderboard.standings import MARGIN, standings
 
 router = APIRouter(prefix="/boards/{slug}/{device}")
@@ -35,15 +36,17 @@ def show(page: PageDep, board: BoardDep) -> Response:
 @router.get("/live", response_class=EventSourceResponse)
 async def live(page: PageDep, board: BoardDep) -> AsyncIterator[ServerSentEvent]:
     """The table, and again each time it changes."""
-    states = page.services.hub.follow(
-        board, (board_topic(*board),), lambda: standings(page.services, *board)
-    )
-    async for state in states:
-        yield ServerSentEvent(event="fragment", raw_data=_fragment(page, state))
+    # Drawn once for all who follow it in one language, so nobody's own row is marked in it;
+    # the script does that.
+    everybody = replace(page, visitor=None)
 
+    def draw() -> str:
+        context = _context(standings(page.services, *board))
+        return everybody.fragment("_board.html", **context)
 
-def _fragment(page: Page, state: wire.Standings) -> str:
-    return page.fragment("_board.html", **_context(state))
+    key = ("board page", *board, page.labels.language)
+    async for html in page.services.hub.follow(key, (board_topic(*board),), draw):
+        yield ServerSentEvent(event="fragment", raw_data=html)
 
 
 def _context(board: wire.Standings) -> dict[str, Any]:

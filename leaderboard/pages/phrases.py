@@ -149,7 +149,9 @@ PHRASES: dict[str, tuple[str, str]] = {
 
     "environment.worker": ("Worker", "评测机"),
     "environment.sandbox": ("Sandbox", "沙箱"),
-    "environment.overhead": ("Cost of an empty call, subtracted", "空调用开销（已扣除）"),
+    "environment.overhead": ("Cost of an empty call", "空调用开销"),
+    "environment.overhead_value": (
+        "{low} subtracted; median {median} ± {std}", "扣除 {low}；中位数 {median} ± {std}"),
     "environment.times": ("Time taken", "用时"),
     "environment.times_value": (
         "{all} s in all, build {build} s, kernels {kernel} s",

@@ -66,18 +66,17 @@ def show(page: PageDep, found: FoundDep) -> Response:
 @router.get("/{submission_id:uuid}/live", response_class=EventSourceResponse)
 async def live(page: PageDep, found: FoundDep) -> AsyncIterator[ServerSentEvent]:
     """The middle of the page, and again each time it changes, until it is final."""
-    owner = _is_owner(page.visitor, found)
 
-    def look() -> wire.SubmissionDetail:
-        return submissions.detail(page.services, found.id, page.visitor, samples=False)
+    def draw() -> tuple[str, bool]:
+        state = submissions.detail(page.services, found.id, page.visitor, samples=False)
+        return page.fragment("_submission.html", **_context(page, state)), state.status.final
 
-    states = page.services.hub.follow(
-        (found.id, owner), (submission_topic(found.id), queue_topic(found.device)), look
-    )
-    async for state in states:
-        fragment = page.fragment("_submission.html", **_context(page, state))
-        yield ServerSentEvent(event="fragment", raw_data=fragment)
-        if state.status.final:
+    # Drawn once for all who see the same of it.
+    key = ("submission page", found.id, _is_owner(page.visitor, found), page.labels.language)
+    topics = (submission_topic(found.id), queue_topic(found.device))
+    async for html, final in page.services.hub.follow(key, topics, draw):
+        yield ServerSentEvent(event="fragment", raw_data=html)
+        if final:
             # Without a word of farewell the browser would connect again, for ever.
             yield ServerSentEvent(event="end", raw_data="")
             return

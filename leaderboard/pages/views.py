@@ -15,6 +15,7 @@ from leaderboard.accounts import Principal
 from leaderboard.auth import ServicesDep
 from leaderboard.pages import formats
 from leaderboard.pages.bars import Scale
+from leaderboard.pages.glance import Glances
 from leaderboard.pages.labels import LANGUAGES, Labels, chosen_language
 from leaderboard.pages.markdown import Markdown
 from leaderboard.pages.sessions import VisitorDep
@@ -31,6 +32,7 @@ class Views:
 
     def __init__(self) -> None:
         self.markdown = Markdown()
+        self.glances = Glances()
         self._digests: dict[str, str] = {}
         self._environment = Environment(
             loader=FileSystemLoader(_ROOT / "templates"),

@@ -44,6 +44,9 @@ function follow(box) {
     const before = keys(box);
     box.innerHTML = html;
     addCopyButtons(box);
+    for (const row of box.querySelectorAll("[data-name]")) {
+      row.classList.toggle("mine", row.dataset.name === box.dataset.visitor);
+    }
     if (shown !== null) {
       for (const row of box.querySelectorAll("[data-key]")) {
         row.classList.toggle("fresh", !before.has(row.dataset.key));

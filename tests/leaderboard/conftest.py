@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
+from leaderboard import logs
 from leaderboard.app import create_app
 from leaderboard.db import Database
 from leaderboard.settings import Settings
@@ -94,6 +96,14 @@ def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
 def valkey_url() -> Iterator[str]:
     with clusters.valkey() as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def logging() -> Iterator[None]:
+    """As in the running service."""
+    logs.configure()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

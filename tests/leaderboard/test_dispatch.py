@@ -1,5 +1,6 @@
 """Waking workers through RQ, on a real server, and without one."""
 
+import importlib
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -47,8 +48,6 @@ def test_a_job_is_what_the_worker_expects(redis: Redis, dispatcher: Dispatcher) 
 
 
 def test_the_named_function_is_there() -> None:
-    import importlib
-
     module, _, name = dispatch.JOB.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
 

@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
+from sqlmodel import col, select
+
 from judge.verdict import Verdict
 from leaderboard import queueing
+from leaderboard.models import Judgement
 from tests.leaderboard.world import Person, World
 
 
@@ -99,10 +102,6 @@ def test_redis_gets_a_few_by_fair_share(world: World) -> None:
 
 
 def _current(world: World, submission: UUID) -> UUID:
-    from sqlmodel import col, select
-
-    from leaderboard.models import Judgement
-
     with world.services.db.read() as session:
         return session.exec(
             select(Judgement.id).where(

@@ -61,7 +61,7 @@ def test_the_workers_token_is_made_once_and_is_private(tmp_path: Path) -> None:
 
 
 def test_a_given_token_is_used_and_not_written_down(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, worker_token="sixteen characters")  # type: ignore[arg-type]
+    settings = Settings(data_dir=tmp_path, worker_token="sixteen characters")
 
     assert settings.bootstrap_token() == "sixteen characters"
     assert list(tmp_path.iterdir()) == []

@@ -233,7 +233,8 @@ def test_the_board_follows_the_judgements(world: World) -> None:
     world.judge(alice, 2.0)
     best = world.judge(bob, 3.0)
     world.judge(bob, 2.5)
-    world.judge(alice, 9.0, verdict=Verdict.WA, score=None)
+    world.submit(alice)
+    world.finish(world.claim(), verdict=Verdict.WA)
 
     board = world.board()
 

@@ -1,9 +1,8 @@
 """Boards: who is where, what ties, and what comes in live."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from fastapi.sse import ServerSentEvent
@@ -117,6 +116,17 @@ def test_the_stream_brings_the_table_again_when_it_changes(world: World, alice: 
         assert not document.all("html")
 
 
+def test_whoever_follows_a_board_has_their_row_marked_by_the_script(
+    alice: Person, visitor: Browser, logged_in: LogIn
+) -> None:
+    # The stream is drawn once for everybody.
+    [own] = logged_in(alice).page(BOARD).all("div", id="live")
+    [nobodys] = visitor.page(BOARD).all("div", id="live")
+
+    assert own["data-visitor"] == "alice"
+    assert "data-visitor" not in nobodys
+
+
 async def first_two(world: World, change: Any) -> tuple[ServerSentEvent, ServerSentEvent]:
     """The first event of the board's stream, and the one after a change."""
     services = world.services
@@ -126,7 +136,7 @@ async def first_two(world: World, change: Any) -> tuple[ServerSentEvent, ServerS
              "server": ("testserver", 80), "app": world.client.app}  # fmt: skip
     # A hub in this event loop; everything else as it is.
     page = page_of(Request(scope), _with_hub(services, hub), None)
-    stream = cast("AsyncIterator[ServerSentEvent]", boards.live(page, (PROBLEM, "cpu")))
+    stream = boards.live(page, (PROBLEM, "cpu"))
     first = await anext(stream)
     await asyncio.to_thread(change)
     hub.publish(board_topic(PROBLEM, "cpu"))

@@ -1,0 +1,249 @@
+"""Server-sent events over real connections, and shutting down while they are open."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import httpx2
+import pytest
+import uvicorn
+
+from judge import wire
+from judge.verdict import Status
+from leaderboard.serve import Server, make_server
+from leaderboard.settings import Settings
+from tests.leaderboard.conftest import WORKER_TOKEN
+from tests.leaderboard.world import API, PROBLEM, Person, World
+
+_WAIT_S = 30
+
+
+@dataclass
+class Live:
+    """A service behind a real socket. `world` speaks to it over HTTP."""
+
+    server: Server
+    thread: threading.Thread
+    world: World
+    url: str
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(_WAIT_S)
+        assert not self.thread.is_alive(), "the server does not stop"
+
+
+class Stream:
+    """An open event stream, read by a thread of its own."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self.events: SimpleQueue[httpx2.ServerSentEvent | None] = SimpleQueue()
+        self._client = httpx2.Client(timeout=_WAIT_S)
+        self._url = url
+        self._headers = headers
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def next(self) -> httpx2.ServerSentEvent | None:
+        """The next event, None at the end of the stream."""
+        return self.events.get(timeout=_WAIT_S)
+
+    def next_detail(self) -> wire.SubmissionDetail:
+        event = self.next()
+        assert event is not None
+        assert event.event == "status"
+        return wire.SubmissionDetail.model_validate_json(event.data)
+
+    def next_board(self) -> wire.Standings:
+        event = self.next()
+        assert event is not None
+        assert event.event == "standings"
+        return wire.Standings.model_validate_json(event.data)
+
+    def until(self, status: Status) -> wire.SubmissionDetail:
+        """Read on to this status: what came between may have been left out."""
+        while True:
+            detail = self.next_detail()
+            if detail.status is status:
+                return detail
+
+    def _read(self) -> None:
+        with (
+            self._client,
+            self._client.stream("GET", self._url, headers=self._headers) as response,
+        ):
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert response.headers["cache-control"] == "no-cache"
+            for event in httpx2.EventSource(response):
+                self.events.put(event)
+        self.events.put(None)
+
+    def join(self) -> None:
+        self._thread.join(_WAIT_S)
+        assert not self._thread.is_alive(), "the stream does not end"
+
+
+@pytest.fixture
+def live(make_settings: Callable[..., Settings]) -> Iterator[Live]:
+    server = make_server(make_settings(port=0, stream_refresh_s=600))
+    server.config.log_level = "critical"
+    # Bound and listening before the server runs: whoever connects early waits, and nobody polls.
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    services = server.config.app.state.services  # type: ignore[union-attr]
+    with httpx2.Client(base_url=url, trust_env=False) as client:
+        headers = {"Authorization": f"Bearer {WORKER_TOKEN}"}
+        world = World(client, services.clock, headers)  # type: ignore[arg-type]
+        found = Live(server, thread, world, url)
+        yield found
+    found.stop()
+
+
+@contextmanager
+def open_stream(live: Live, path: str, person: Person | None = None) -> Iterator[Stream]:
+    stream = Stream(f"{live.url}{API}{path}", dict(person.headers) if person else {})
+    yield stream
+    stream.join()
+
+
+def test_a_submission_is_followed_to_its_end(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+    submission = world.submit(alice)
+
+    with open_stream(live, f"/submissions/{submission}/events", alice) as stream:
+        first = stream.next_detail()
+        assert (first.status, first.queue_position) == (Status.QUEUED, 0)
+        claim = world.claim()
+        assert stream.until(Status.BUILDING).queue_position is None
+        world.report(claim, "progress", wire.Progress(status=Status.TIMING, done=1, total=3))
+        timing = stream.until(Status.TIMING)
+        assert timing.progress is not None
+        assert timing.progress.done == 1
+        world.finish(claim)
+        judged = stream.until(Status.JUDGED)
+        assert judged.result is not None
+        assert judged.result.log == "the log"
+        assert all(r.candidate_samples_ns == () for r in judged.result.runs), "no raw samples"
+        assert stream.next() is None, "the stream ends with the final state"
+
+
+def test_others_follow_without_the_log(live: Live) -> None:
+    world = live.world
+    submission = world.submit(world.person("alice"))
+
+    with open_stream(live, f"/submissions/{submission}/events") as stream:
+        stream.next_detail()
+        world.finish(world.claim())
+        result = stream.until(Status.JUDGED).result
+        assert result is not None
+        assert (result.log, result.stdout) == ("", "")
+        assert stream.next() is None
+
+
+def test_moving_up_in_the_queue_is_told(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+    world.submit(alice)
+    second = world.submit(alice)
+
+    with open_stream(live, f"/submissions/{second}/events") as stream:
+        assert stream.next_detail().queue_position == 1
+        world.claim()
+        assert stream.next_detail().queue_position == 0
+        world.cancel(second, alice)
+        assert stream.until(Status.CANCELLED)
+        assert stream.next() is None
+
+
+def test_a_final_submission_is_told_once(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+    submission = world.submit(alice)
+    world.cancel(submission, alice)
+
+    with open_stream(live, f"/submissions/{submission}/events") as stream:
+        assert stream.next_detail().status is Status.CANCELLED
+        assert stream.next() is None
+
+
+def test_the_board_is_told_when_it_changes(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+
+    with open_stream(live, f"/standings/{PROBLEM}/cpu/events") as stream:
+        assert [e.name for e in stream.next_board().entries] == ["baseline"]
+        world.submit(alice)
+        world.finish(world.claim())
+        assert [e.name for e in stream.next_board().entries] == ["alice", "baseline"]
+        live.stop()
+        assert stream.next() is None
+
+
+def test_open_streams_do_not_hold_up_a_shutdown(live: Live) -> None:
+    world = live.world
+    submission = world.submit(world.person("alice"))
+
+    paths = (f"/submissions/{submission}/events", f"/standings/{PROBLEM}/cpu/events")
+    streams = [Stream(f"{live.url}{API}{path}", {}) for path in paths * 3]
+    for stream in streams:
+        assert stream.next() is not None
+    live.stop()
+
+    for stream in streams:
+        assert stream.next() is None, "ended properly, not broken off"
+        stream.join()
+    assert live.world.client is not None
+
+
+def test_sigterm_ends_the_process_with_a_stream_open(
+    make_settings: Callable[..., Settings], folder: Path
+) -> None:
+    settings = make_settings()
+    environment = {
+        **os.environ,
+        "OPJUDGE_DATA_DIR": str(folder / "process"),
+        "OPJUDGE_PROBLEMS_DIR": str(settings.problems_dir),
+        "OPJUDGE_PORT": "0",
+    }
+    argv = [sys.executable, "-m", "leaderboard"]
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        log = "".join(_until(process.stderr, "running on"))
+        url = re.findall(r"http://[0-9.:]+", log)[-1]
+        stream = Stream(f"{url}{API}/standings/{PROBLEM}/cpu/events", {})
+        assert stream.next() is not None
+        process.send_signal(signal.SIGTERM)
+        assert stream.next() is None
+        stream.join()
+        rest = process.stderr.read()
+        assert process.wait(_WAIT_S) in (0, -signal.SIGTERM)
+    assert "Traceback" not in rest, rest
+    assert "Application shutdown complete" in rest
+    assert (folder / "process" / "worker.token").is_file()
+
+
+def _until(lines: Iterable[str], words: str) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if words in line:
+            return
+
+
+def test_the_server_is_configured_for_streams(make_settings: Callable[..., Settings]) -> None:
+    server = make_server(make_settings(host="127.0.0.1", port=0))
+
+    assert isinstance(server, uvicorn.Server)
+    assert server.config.timeout_graceful_shutdown is not None
+    server.config.app.state.services.db.close()  # type: ignore[union-attr]
