@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from judge.errors import ProblemError
-from judge.problem import Problem, Workload
+from judge.problem import Problem, TensorSpec, Workload
 
 PERTURBATIONS = 3
 
@@ -52,6 +52,7 @@ class Oracle:
         self._problem = problem
         self._reference = reference.reference
         self._attributes = tuple(problem.attributes_of(workload).values())
+        self._stores: dict[str, torch.Tensor] = {}
 
     def truth(
         self, inputs: Mapping[str, torch.Tensor], rng: np.random.Generator
@@ -101,13 +102,22 @@ class Oracle:
     ) -> dict[str, torch.Tensor]:
         moved = {}
         for spec in self._problem.operator.inputs:
-            wide = widen(inputs[spec.name])
+            tensor = widen(inputs[spec.name])
             if spec.dtype.floating:
-                random = torch.Generator().manual_seed(int(rng.integers(0, 1 << 62)))
-                signs = torch.randint(0, 2, wide.shape, generator=random, dtype=torch.int8)
-                wide = wide * (1.0 + spec.dtype.unit_roundoff * (signs.double() * 2 - 1))
-            moved[spec.name] = wide
+                tensor = tensor * self._factors(spec, tensor, rng)
+            moved[spec.name] = tensor
         return moved
+
+    def _factors(
+        self, spec: TensorSpec, tensor: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """1 + u or 1 - u at random: a window into a store, since drawing costs more than using."""
+        count = tensor.numel()
+        if spec.name not in self._stores:
+            signs = rng.integers(0, 2, count + 4096, np.int8).astype(np.float64) * 2 - 1
+            self._stores[spec.name] = torch.from_numpy(1 + spec.dtype.unit_roundoff * signs)
+        start = int(rng.integers(0, 4097))
+        return self._stores[spec.name][start : start + count].view(tensor.shape)
 
 
 def widen(tensor: torch.Tensor) -> torch.Tensor:

@@ -42,8 +42,8 @@ class Effort:
     min_rounds: int = 30
     max_rounds: int = 90
     half_width: float = 0.004
-    budget_s: float = 6.0
-    oracle_share: float = 0.06
+    budget_s: float = 4.0
+    oracle_share: float = 0.05
 
 
 class Failed(Exception):

@@ -21,7 +21,7 @@ from tests.judge.machinery import PATIENCE_S, gone, until
 
 OPJUDGE = (sys.executable, "-m", "judge.cli")
 PATIENT_S = 240.0
-NUMPY = "#!OPJUDGE problem=row_scale arrays=numpy\nimport numpy as np\nimport time\n"
+NUMPY = "#!OPJUDGE problem=row_scale arrays=numpy mode=benchmark\nimport numpy as np\nimport time\n"
 BASELINE = f"{NUMPY}def solve(x, y, eps):\n    np.multiply(x, np.float32(1 + eps), out=y)\n"
 WRONG = f"{NUMPY}def solve(x, y, eps):\n    y[:] = x + 1\n"
 SLOW = f"{NUMPY}def solve(x, y, eps):\n    time.sleep(0.2)\n    np.multiply(x, np.float32(1 + eps), out=y)\n"  # noqa: E501
@@ -103,7 +103,8 @@ class Stack:
 
         def find() -> psutil.Process | None:
             for child in psutil.Process(self.process.pid).children():
-                if any(word.endswith(words) for word in child.cmdline()):
+                # Valkey rewrites its command line.
+                if any(word.endswith(words) for word in [child.name(), *child.cmdline()]):
                     return child
             return None
 

@@ -23,7 +23,7 @@ def test_there_is_a_problem(stack: Stack) -> None:
 
 
 def test_a_ranked_submission_is_accepted_and_on_the_board(stack: Stack) -> None:
-    detail = stack.json("submit", stack.write(BASELINE))
+    detail = stack.json("submit", stack.write(BASELINE), "--mode", "ranked")
     assert (detail["status"], detail["verdict"], detail["attempt"]) == ("judged", "AC", 1)
     assert detail["score"]["low"] <= detail["score"]["value"] <= detail["score"]["high"]
     entries = stack.json("leaderboard", "row_scale")["entries"]
