@@ -35,7 +35,7 @@ class Effort:
         min_rounds, max_rounds: of a timed workload.
         half_width: stop when half the interval of the log speed-up is below this.
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
-        oracle_share: share of timed rounds checked against the oracle, beyond the first two.
+        oracle_share: share of timed rounds checked against the oracle, beyond the first.
     """
 
     checks: int = 3
@@ -160,7 +160,7 @@ class Session:
         track.calls += 1
         self._null(baseline)
         mine, theirs = got[id(track.candidate)], got[id(baseline)]
-        if track.calls <= 2 or self._rarely():
+        if track.calls == 1 or self._rarely():
             self._ask_oracle(track, inputs, mine, theirs)
             return
         for name, quick in track.quick.items():
