@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import structlog
@@ -155,9 +155,9 @@ class Dispatcher:
             child.start()
             self._child = child.pid
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-            if self._stopping and self._child is not None:
+            if self._stopping:
                 # Told just before the child was known, by way of a library's thread.
-                os.kill(self._child, signal.SIGTERM)
+                self._tell_child(signal.SIGTERM)
             child.join()
             self._child = None
             child.close()
@@ -201,9 +201,14 @@ class Dispatcher:
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
         again, self._stopping = self._stopping, True
+        # Asked twice, the child is not waited for; its lease runs out by itself.
+        self._tell_child(signal.SIGKILL if again else signal.SIGTERM)
+
+    def _tell_child(self, number: signal.Signals) -> None:
+        # It may have ended this moment; an error in a signal handler would strike anywhere.
         if self._child is not None:
-            # Asked twice, the child is not waited for; its lease runs out by itself.
-            os.kill(self._child, signal.SIGKILL if again else signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(self._child, number)
 
     def _connect(self) -> Client:
         return Client(self._settings.url, self._token, timeout_s=_TIMEOUT_S)
@@ -260,7 +265,9 @@ class RedisWorker(RQWorker):
     def handle_warm_shutdown_request(self) -> None:
         self._owner.stop()
         if self.horse_pid:
-            self.kill_horse(signal.SIGTERM)
+            # Not kill_horse: its whole group would be told, and a candidate's death looks like RTE.
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from judge.cli.config import connect
 from judge.cli.options import Device, File, LanguageOption, ModeOption, Sandbox, Url
 from judge.cli.output import INTERRUPTED, OK, Json, Output, exit_code, make_output
 from judge.cli.render import board, problems_table, show_detail, show_result, submissions_table
-from judge.cli.watch import follow, following
+from judge.cli.watch import follow, following, watch_board
 from judge.client import Client
 from judge.errors import UserError
 from judge.verdict import Language, Mode, Status
@@ -219,10 +219,17 @@ def submissions(
 
 
 def leaderboard(
-    problem: Slug, device: Device = "cpu", url: Url = None, as_json: Json = False
+    problem: Slug,
+    device: Device = "cpu",
+    watch: Annotated[bool, typer.Option("--watch", help="Keep it up to date.")] = False,
+    url: Url = None,
+    as_json: Json = False,
 ) -> None:
     """Show a problem's board."""
     output = make_output(as_json)
     with connect(url) as client:
+        if watch and not as_json:
+            watch_board(client.watch_standings(problem, device or "cpu"), output)
+            return
         standings = client.standings(problem, device or "cpu")
     output.result(standings, lambda: output.console.print(board(standings)))

@@ -35,6 +35,12 @@ def up(
         typer.Option("--public-url", envvar="OPJUDGE_PUBLIC_URL", help="How people reach it."),
     ] = None,
     problems_dir: ProblemsDir = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(
+            "--redis-url", envvar="OPJUDGE_REDIS_URL", help="Instead of a Valkey of its own."
+        ),
+    ] = None,
     device: DeviceClass = "cpu",
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Judge here, too.")] = True,
     sandbox: Sandbox = "bubblewrap",
@@ -47,7 +53,7 @@ def up(
     output = make_output(as_json)
     options = UpOptions(
         data_dir=data_dir, host=host, port=port, problems_dir=problems_dir, public_url=public_url,
-        redis_url=os.environ.get("OPJUDGE_REDIS_URL"), device=device, worker=worker,
+        redis_url=redis_url, device=device, worker=worker,
         sandbox=sandbox,
     )  # fmt: skip
 

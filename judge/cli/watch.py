@@ -1,5 +1,6 @@
 """Following a judging: a moving display on a terminal, plain lines everywhere else."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from judge.cli.output import Output
-from judge.cli.render import describe
+from judge.cli.render import board, describe
 from judge.client import Client
 from judge.verdict import Status
-from judge.wire import Progress, SubmissionDetail
+from judge.wire import Progress, Standings, SubmissionDetail
 
 _LINE_EVERY_S = 3.0
 _STAGES = (Status.QUEUED, Status.BUILDING, Status.CHECKING, Status.TIMING)
@@ -46,6 +47,18 @@ def following(output: Output) -> Iterator[Callable[[Progress], None]]:
             show(progress.status, " ".join(filter(None, parts)), progress)
 
         yield report
+
+
+def watch_board(boards: Iterator[Standings], output: Output) -> None:
+    """Show each new state of a board: in place on a terminal, one below the other elsewhere."""
+    with contextlib.suppress(KeyboardInterrupt):
+        if not output.live:
+            for standings in boards:
+                output.console.print(board(standings))
+            return
+        with Live(console=output.console, auto_refresh=False) as live:
+            for standings in boards:
+                live.update(board(standings), refresh=True)
 
 
 Show = Callable[[Status, str, Progress | None], None]

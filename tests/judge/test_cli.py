@@ -179,6 +179,15 @@ def test_what_people_and_programs_are_shown(
     assert shell.json(*argv) == json.loads(answer.body)
 
 
+def test_a_board_can_be_watched_until_the_server_is_gone(shell: Shell) -> None:
+    events = "GET /standings/row_scale/cpu/events"
+    shell.api.on(events, stream(BOARD), refuse(404, "unknown-problem", "the problem is gone"))
+    result = shell("leaderboard", "row_scale", "--watch")
+    assert result.exit_code == 1
+    assert result.stdout.count("ada") == 1
+    assert "the problem is gone" in result.stderr
+
+
 def test_the_chinese_statement_is_there_for_the_asking(shell: Shell) -> None:
     shell.api.on("GET /problems/row_scale", say(PROBLEM))
     assert "行缩放" in shell("problem", "show", "row_scale", "--language", "zh").stdout

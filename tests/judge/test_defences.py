@@ -207,13 +207,13 @@ def solve(x, y, eps):
     np.multiply(x, np.float32(1 + eps), out=y)
     last = y
 """
-    result = judged(text, mode=Mode.TEST)
+    result = judged(text, mode=Mode.BENCHMARK)
     assert result.verdict is Verdict.WA
     (run,) = [r for r in result.runs if r.error is not None]
     assert run.error is not None
     assert run.error.gate == "late-write"
     look_once(patch)
-    assert judged(text, mode=Mode.TEST).verdict is Verdict.AC
+    assert judged(text, mode=Mode.BENCHMARK).verdict is Verdict.AC
 
 
 def test_nothing_runs_between_calls(judged: Judge, patch: Patch) -> None:

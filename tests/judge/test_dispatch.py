@@ -4,16 +4,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError
 from rq import Queue
+from rq import Worker as RQWorker
+from rq.executions import Execution
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from judge.dispatch import Dispatcher, RedisWorker
 from judge.package import Package, load_package, pack
+from judge.settings import WorkerSettings
 from judge.spool import Spool, Undelivered
 from judge.wire import Heartbeat
 from tests.fixtures import write_package
@@ -294,3 +302,31 @@ def test_redis_may_die_in_the_middle_of_a_judging(
     until(lambda: len(results(api)) == 2, "the next result")
     assert stop(process) == 0
     assert results(api) == ["attempt 1", "attempt 2"]
+
+
+def test_a_redis_that_dies_while_rq_watches_does_not_end_the_watching(
+    redis: Valkey, monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    """RQ looks after a job every ten seconds; quitting then would leave two judging at once."""
+    settings = WorkerSettings(worker_token="t", redis_url=redis.url, data_dir=data)
+    calls: list[str] = []
+
+    def away(*_args: object) -> None:
+        calls.append("away")
+        raise ConnectionError("Redis is away")
+
+    monkeypatch.setattr(RQWorker, "maintain_heartbeats", away)
+    with Redis.from_url(redis.url) as connection:
+        worker = RedisWorker(cast(Dispatcher, None), connection, settings)
+        worker.maintain_heartbeats(cast(Job, None), cast(Execution, None))
+    assert calls == ["away"]
+
+
+def test_no_thread_waits_for_commands_by_redis(redis: Valkey, data: Path) -> None:
+    settings = WorkerSettings(worker_token="t", redis_url=redis.url, data_dir=data)
+    with Redis.from_url(redis.url) as connection:
+        worker = RedisWorker(cast(Dispatcher, None), connection, settings)
+        before = threading.active_count()
+        worker.work(burst=True, logging_level="ERROR")
+        assert worker.pubsub_thread is None
+        assert threading.active_count() == before

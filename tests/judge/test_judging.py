@@ -9,6 +9,7 @@ import pytest
 
 from judge.judging import JudgingOptions, judge, selected
 from judge.package import Package
+from judge.party import scheduling_restored
 from judge.session import Effort
 from judge.source import parse_upload
 from judge.verdict import Mode, Verdict
@@ -264,6 +265,14 @@ def test_the_judges_own_cores_are_given_back(judged: Judge) -> None:
     before = scheduling()
     judged(HONEST, mode=Mode.TEST)
     assert scheduling() == before
+
+
+def test_one_core_is_enough(judged: Judge) -> None:
+    with scheduling_restored():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        result = judged(HONEST)
+    assert result.verdict is Verdict.AC
+    assert result.score is not None
 
 
 def test_no_two_judgings_share_a_seed(judged: Judge) -> None:

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from judge.cli.output import Output, exit_code
 from judge.cli.render import age, describe, duration, ratio, runs_table
-from judge.cli.watch import _Display, following
+from judge.cli.watch import _Display, following, watch_board
 from judge.verdict import Status, Verdict
 from judge.wire import Interval, Progress
-from tests.judge.samples import JUDGED, make_detail, make_run, make_timing
+from tests.judge.samples import BOARD, JUDGED, make_detail, make_run, make_timing
 
 
 def make_output(*, as_json: bool = False, terminal: bool = False) -> tuple[Output, io.StringIO]:
@@ -58,6 +58,14 @@ def test_the_display_shows_what_is_done_and_what_is_not() -> None:
     assert "building ✓" in shown
     assert "timing ✓" not in shown
     assert "checking tiny 1/4" in shown
+
+
+def test_a_board_is_shown_in_place_on_a_terminal() -> None:
+    output, text = make_output(terminal=True)
+    watch_board(iter([BOARD, BOARD]), output)
+    shown = text.getvalue()
+    assert shown.count("ada") > 1
+    assert "\x1b[1A\x1b[2K" in shown
 
 
 @pytest.mark.parametrize(
