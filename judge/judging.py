@@ -260,7 +260,7 @@ class _Judging:
     def _record(self, session: Session, made: list[Track]) -> None:
         null = np.asarray(session.null_ns or [0], np.float64)
         overhead = Overhead(
-            low_ns=float(timing.low_quantile(null)),
+            low_ns=float(timing.low_mean(null)),
             median_ns=float(np.median(null)),
             std_ns=float(null.std()),
             calls=len(session.null_ns),
@@ -279,7 +279,7 @@ class _Judging:
         if run.verdict is not Verdict.AC or not run.candidate_samples_ns:
             return run
         candidate, baseline = (
-            max(1.0, float(timing.low_quantile(np.asarray(s, np.float64))) - overhead_ns)
+            float(timing.latency(np.asarray(s, np.float64), overhead_ns))
             for s in (run.candidate_samples_ns, run.baseline_samples_ns)
         )
         cost = self._problem.cost

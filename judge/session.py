@@ -40,10 +40,10 @@ class Effort:
 
     checks: int = 3
     min_rounds: int = 30
-    max_rounds: int = 90
+    max_rounds: int = 150
     half_width: float = 0.004
     budget_s: float = 4.0
-    oracle_share: float = 0.05
+    oracle_share: float = 0.03
 
 
 class Failed(Exception):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from judge import timing
-from judge.arena import Arena, Buffer, Placement
+from judge.arena import Arena, Buffer, Placement, same_bytes
 from judge.checker import QuickCheck
 from judge.inputs import InputSource
 from judge.oracle import Oracle
@@ -139,7 +139,7 @@ def write_inputs(arena: Arena, placement: Placement, inputs: Outputs) -> None:
 
 def inputs_intact(arena: Arena, placement: Placement, inputs: Outputs) -> bool:
     """Whether the shared inputs still equal the judge's private ones, bit for bit."""
-    return all(np.array_equal(arena.view(b), raw(inputs[b.spec.name])) for b in placement.inputs)
+    return all(same_bytes(arena.view(b), raw(inputs[b.spec.name])) for b in placement.inputs)
 
 
 def take_outputs(arena: Arena, placement: Placement) -> Outputs:
@@ -150,8 +150,7 @@ def take_outputs(arena: Arena, placement: Placement) -> Outputs:
 def unchanged(arena: Arena, place: Place) -> bool:
     """Whether the outputs taken from a place are still what lies there."""
     return place.taken is None or all(
-        np.array_equal(arena.view(b), raw(place.taken[b.spec.name]))
-        for b in place.placement.outputs
+        same_bytes(arena.view(b), raw(place.taken[b.spec.name])) for b in place.placement.outputs
     )
 
 

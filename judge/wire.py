@@ -53,7 +53,7 @@ class Run(Wire):
     """One workload of a judgement.
 
     Attributes:
-        latency_ns, baseline_ns: low quantile over the rounds, overhead subtracted.
+        latency_ns, baseline_ns: low mean over the rounds, overhead subtracted.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
 
@@ -81,7 +81,7 @@ class Overhead(Wire):
     """Cost of a null call through the same path, measured on the trusted side.
 
     Attributes:
-        low_ns: the same low quantile that samples are summarised by; what scores subtract.
+        low_ns: the same low mean that samples are summarised by; what scores subtract.
     """
 
     low_ns: float

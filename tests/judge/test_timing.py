@@ -14,7 +14,7 @@ def noisy(true_ns: float, rounds: int, rng: np.random.Generator) -> timing.Sampl
     return np.asarray(true_ns * (1 + rng.exponential(0.02, rounds)) + bursts)
 
 
-def test_the_estimate_is_the_ratio_of_low_quantiles() -> None:
+def test_the_estimate_is_the_ratio_of_low_means() -> None:
     candidate, baseline = noisy(1e6, 60, RNG), noisy(2e6, 60, RNG)
     result = timing.interval(timing.log_ratios(candidate, baseline, 0.0, RNG))
     assert result.value == pytest.approx(2.0, rel=0.02)
@@ -60,10 +60,10 @@ def test_more_rounds_narrow_the_interval() -> None:
     assert many < few / 2
 
 
-def test_a_mean_is_fooled_where_the_quantile_is_not() -> None:
+def test_a_mean_is_fooled_where_the_low_mean_is_not() -> None:
     """The reason for the estimator: bursts on one side only."""
     candidate, baseline = np.full(50, 1e6), np.full(50, 1e6)
-    candidate[:15] *= 5
+    candidate[:12] *= 5
     value = timing.interval(timing.log_ratios(candidate, baseline, 0.0, RNG)).value
     assert value == pytest.approx(1.0)
     assert baseline.mean() / candidate.mean() < 0.5
