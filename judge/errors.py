@@ -6,7 +6,6 @@ OpjudgeError
 │   ├── ProblemError       a problem package is invalid: file, line, key, remedy
 │   └── ApiError           the server refused a request; carries the HTTP status
 └── InfrastructureError    our side failed; a judging that meets it ends as JE and is retried
-    ├── LeaseLost          another worker holds the judgement now: stop and throw the work away
     └── BaselineFailed     the trusted side of a judging misbehaved
 
 A contestant's program failing is never an exception: it is a verdict. `sandbox.SandboxError`
@@ -63,10 +62,6 @@ class ApiError(UserError):
 
 class InfrastructureError(OpjudgeError):
     """Our own machinery failed; never charged to the contestant."""
-
-
-class LeaseLost(InfrastructureError):
-    """The lease token is no longer the current one."""
 
 
 class BaselineFailed(InfrastructureError):

@@ -10,7 +10,7 @@ import pytest
 
 from judge.cache import PackageCache
 from judge.client import Client
-from judge.errors import BaselineFailed, LeaseLost
+from judge.errors import BaselineFailed, InfrastructureError
 from judge.lease import Abort, Interrupts, Reason
 from judge.package import Package, load_package, pack
 from judge.party import Party
@@ -112,7 +112,7 @@ def test_judging_gets_the_package_the_judgement_names(bench: Bench) -> None:
     ("error", "reason"),
     [
         (BaselineFailed("the baseline crashed"), "BaselineFailed: the baseline crashed"),
-        (LeaseLost("gone"), "LeaseLost: gone"),
+        (InfrastructureError("gone"), "InfrastructureError: gone"),
         (ZeroDivisionError("a bug of ours"), "ZeroDivisionError: a bug of ours"),
     ],
 )
