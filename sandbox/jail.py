@@ -153,9 +153,11 @@ def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
     /tmp and /dev/shm are links into /work, so that a single quota covers everything written.
     """
     options = ["--perms", "0777", "--size", str(limits.file_bytes), "--tmpfs", WORK]
-    for link, name in (("/tmp", ".tmp"), ("/dev/shm", ".shm")):  # noqa: S108 - the sandbox's own
-        target = f"{WORK}/{name}"
-        options += ["--perms", "1777", "--dir", target, "--symlink", target, link]
+    # Relative, so that they lead into the new root while bwrap still builds it: this Python may
+    # itself lie under /tmp.
+    for link, up, name in (("/tmp", "", ".tmp"), ("/dev/shm", "../", ".shm")):  # noqa: S108
+        options += ["--perms", "1777", "--dir", f"{WORK}/{name}"]
+        options += ["--symlink", f"{up}{WORK[1:]}/{name}", link]
     for name, fd in files.items():
         for folder in reversed(Path(name).parents[:-1]):
             options += ["--perms", "0777", "--dir", f"{WORK}/{folder}"]

@@ -5,18 +5,16 @@ field's judges use, a mean of 100 in-process `perf_counter` readings of each sid
 workloads. Quiet, then with two busy neighbours.
 """
 
-import ctypes
-import functools
-import math
+import json
 import multiprocessing
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from judge.building import build
 from judge.judging import judge
@@ -27,9 +25,6 @@ from sandbox.bubblewrap import Bubblewrap
 from tests.bench.figures import say, variation
 
 SUBMISSION = "accepted/fused.cpp"
-CALLS = 100
-
-Solve = Callable[[torch.Tensor, torch.Tensor], object]
 
 
 def bench(quick: bool) -> dict[str, Any]:
@@ -47,16 +42,17 @@ def bench(quick: bool) -> dict[str, Any]:
 def side_by_side(package: Package, source: Source, rounds: int, label: str) -> dict[str, Any]:
     sandbox = Bubblewrap()
     scores, means, seconds = [], [], []
-    solve, keep = native(sandbox, source)
-    for i in range(rounds):
-        result = judge(package, source, Mode.RANKED, sandbox)
-        if result.verdict is not Verdict.AC or result.score is None:
-            raise RuntimeError(f"the bench's submission got {result.verdict}: {result.message}")
-        scores.append(result.score.value)
-        seconds.append(result.elapsed_s)
-        means.append(mean_ratio(package, solve))
-        say(f"{label} {i + 1}/{rounds}: score {scores[-1]:.4f}, mean of {CALLS} {means[-1]:.4f}")
-    del keep
+    with tempfile.NamedTemporaryFile(suffix=".so") as library:
+        library.write(compiled(sandbox, source))
+        library.flush()
+        for i in range(rounds):
+            result = judge(package, source, Mode.RANKED, sandbox)
+            if result.verdict is not Verdict.AC or result.score is None:
+                raise RuntimeError(f"the bench's submission got {result.verdict}: {result.message}")
+            scores.append(result.score.value)
+            seconds.append(result.elapsed_s)
+            means.append(mean_ratio(package, library.name))
+            say(f"{label} {i + 1}/{rounds}: score {scores[-1]:.4f}, mean of 100 {means[-1]:.4f}")
     return {
         "score_cv": variation(scores),
         "mean100_cv": variation(means),
@@ -67,55 +63,21 @@ def side_by_side(package: Package, source: Source, rounds: int, label: str) -> d
     }
 
 
-def native(sandbox: Bubblewrap, source: Source) -> tuple[Solve, object]:
-    """The submission as an in-process judge would load it."""
-    files = {f.path: f.content for f in source.files}
-    built = build(sandbox, source.language, files, 4)
+def compiled(sandbox: Bubblewrap, source: Source) -> bytes:
+    """The submission's shared library, as an in-process judge would load it."""
+    built = build(sandbox, source.language, {f.path: f.content for f in source.files}, 4)
     if not built.ok:
         raise RuntimeError(built.log)
-    fd = os.memfd_create("solution.so")
-    os.write(fd, built.artifact)
-    library = ctypes.CDLL(f"/proc/self/fd/{fd}")
-    os.close(fd)
-
-    def solve(x: torch.Tensor, y: torch.Tensor) -> None:
-        library.solve(
-            ctypes.c_void_p(x.data_ptr()),
-            ctypes.c_void_p(y.data_ptr()),
-            ctypes.c_int64(x.shape[0]),
-            ctypes.c_int64(x.shape[1]),
-        )
-
-    return solve, library
+    return built.artifact
 
 
-def mean_ratio(package: Package, solve: Solve) -> float:
-    """Geometric mean over the timed workloads of mean(baseline) / mean(candidate)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    logs = []
-    for workload in package.problem.workloads:
-        if not workload.timed:
-            continue
-        x = torch.rand(workload.dims["rows"], workload.dims["cols"]) * 40 + 60
-        y = torch.empty_like(x)
-        baseline = mean_s(functools.partial(torch.softmax, x, dim=1, out=y))
-        candidate = mean_s(functools.partial(solve, x, y))
-        logs.append(math.log(baseline / candidate))
-    torch.set_num_threads(threads)
-    return math.exp(sum(logs) / len(logs))
-
-
-def mean_s(call: Callable[[], object]) -> float:
-    """Three calls to warm up, then the mean of `CALLS`."""
-    for _ in range(3):
-        call()
-    total = 0.0
-    for _ in range(CALLS):
-        start = time.perf_counter()
-        call()
-        total += time.perf_counter() - start
-    return total / CALLS
+def mean_ratio(package: Package, library: str) -> float:
+    """The other side's score, from a process of its own, as every judging there has one."""
+    dims = [w.dims for w in package.problem.workloads if w.timed]
+    shapes = json.dumps([(d["rows"], d["cols"]) for d in dims])
+    command = [sys.executable, "-m", "tests.bench.inprocess", library, shapes]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 @contextmanager

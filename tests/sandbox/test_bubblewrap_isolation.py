@@ -4,12 +4,14 @@ import json
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from sandbox import jail
 from sandbox.base import Command, SandboxError
 from sandbox.bubblewrap import Bubblewrap, Layers, find_bwrap
 from sandbox.dummy import Dummy
@@ -257,3 +259,19 @@ def test_it_describes_itself(box: Bubblewrap) -> None:
     assert facts["version"][0].isdigit()
     assert " net" in facts["namespaces"]
     assert " net" not in Bubblewrap(layers=NET_ON).describe()["namespaces"]
+
+
+@pytest.mark.parametrize("root", ["/tmp", "/dev/shm"])
+def test_python_may_be_installed_where_programs_have_their_own_place(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout under /tmp, say: /tmp inside is another, with this mounted in it."""
+    usual = jail.interpreter_paths()
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "marker").write_text("here")
+        monkeypatch.setattr(jail, "interpreter_paths", lambda: [*usual, Path(folder)])
+        read = f"cat {folder}/marker; touch {root}/mine && ! touch {folder}/mine 2>/dev/null"
+        command = Command(argv=["/bin/sh", "-c", read], interpreter=True)
+        outcome = Bubblewrap().run(command, LIMITS)
+    assert (outcome.status, outcome.stdout) == (Status.OK, b"here")
