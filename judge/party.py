@@ -198,6 +198,13 @@ class Party:
         failure = Verdict.MLE if code == protocol.Reply.NO_MEMORY else Verdict.RTE
         return Reply(ns, failure, self._text())
 
+    def over_limit(self) -> Reply | None:
+        """The failure of a program that is over a limit and was not caught at it yet."""
+        if self._outcome is not None:
+            return None
+        self._resident.check()
+        return None if self._resident.alive() else self._died(0)
+
     def _text(self) -> str:
         size = min(int(self._words[protocol.TEXT_SIZE]), protocol.TEXT_BYTES)
         data = bytes(self._page[protocol.TEXT_AT : protocol.TEXT_AT + size])

@@ -97,6 +97,8 @@ class Session:
             with self._blaming(track):
                 for side in filter(None, (track.candidate, track.baseline)):
                     self._late_write(side, side.places)
+                if (failed := self._over_limit()) is not None:
+                    raise failed
             track.verdict = Verdict.AC
 
     @contextmanager
@@ -104,9 +106,17 @@ class Session:
         try:
             yield
         except Failed as failure:
-            track.verdict, track.error = failure.verdict, failure.error
-            track.message = failure.message
-            raise
+            # A program over its limits may well be wrong because of it: the limit says more.
+            failed = self._over_limit() or failure
+            track.verdict, track.error = failed.verdict, failed.error
+            track.message = failed.message
+            raise failed from failure
+
+    def _over_limit(self) -> Failed | None:
+        reply = self._candidate.over_limit()
+        if reply is None or reply.failure is None:
+            return None
+        return Failed(reply.failure, reply.message)
 
     def _stream(self) -> Iterator[Track]:
         """Tracks in the order of their calls: everything once, then on until each is done."""

@@ -194,6 +194,11 @@ def test_limits_have_verdicts_of_their_own(name: str, judged: Judge) -> None:
     assert judged(text, mode=Mode.TEST).verdict is verdict
 
 
+def test_a_right_answer_over_the_output_limit_is_not_accepted(judged: Judge) -> None:
+    """However short the calls are, the last look is taken before the verdict."""
+    assert judged(HONEST + "    print('x' * 2_000_000)\n", mode=Mode.TEST).verdict is Verdict.OLE
+
+
 def test_too_much_memory_is_not_called_too_slow(package: Package, judged: Judge) -> None:
     text = "def solve(x, y, eps):\n    hog = [np.ones(1 << 23) for _ in range(100)]"
     patient = package.problem.limits.model_copy(update={"time_limit_s": 60.0})
