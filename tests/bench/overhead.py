@@ -67,7 +67,9 @@ def stack() -> Iterator[tuple[str, "psutil.Process"]]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             try:
-                document = json.loads(child.stdout.readline())
+                # The document ends with the first brace at the start of a line.
+                lines = iter(child.stdout.readline, "}\n")
+                document = json.loads("".join(lines) + "}")
                 yield document["url"], psutil.Process(child.pid)
             finally:
                 child.send_signal(signal.SIGINT)
