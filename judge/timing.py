@@ -4,7 +4,8 @@ Interference only ever adds time, so each side is summarised by its low mean: th
 lowest three quarters. The rounds are interleaved and the bootstrap resamples whole rounds, so what
 slows the machine down for a while slows both sides alike. A quantile near the minimum would be the
 better summary of a quiet machine; on one that moved between a fast and a slow state the ratio of
-10th percentiles varied by 1.4-4.8 % from judging to judging, that of low means by 0.8-2.4 %.
+10th percentiles varied by 1.4-4.8 % from judging to judging, that of means of the lowest 80 % by
+0.8-2.4 % (five sets of five to ten judgings: too few to call it settled).
 """
 
 import numpy as np
