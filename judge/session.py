@@ -110,6 +110,8 @@ class Session:
             failed = self._over_limit() or failure
             track.verdict, track.error = failed.verdict, failed.error
             track.message = failed.message
+            if failed is failure:
+                raise
             raise failed from failure
 
     def _over_limit(self) -> Failed | None:
