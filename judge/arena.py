@@ -17,7 +17,8 @@ import numpy.typing as npt
 from judge.problem import DType, TensorSpec
 from sandbox.harness.protocol import TensorArg
 
-GUARD_BYTES = 4096
+PAGE_BYTES = 4096
+GUARD_BYTES = PAGE_BYTES
 ALIGNMENT = 64
 
 Bytes = npt.NDArray[np.uint8]
@@ -116,18 +117,23 @@ class Arena:
         dims: Mapping[str, int],
         rng: np.random.Generator,
     ) -> Placement:
-        """Lay out a workload's buffers at random offsets (multiples of 64 bytes).
+        """Lay out a workload's buffers, spread evenly over the offsets within a page.
+
+        A load waits for an earlier store at the same offset within a page. With offsets at random
+        the speed-up of a program that streams from input to output varied by several per cent
+        from judging to judging.
 
         Raises:
             MemoryError: the arena is too small for the workload.
         """
         placed = []
-        for spec in inputs + outputs:
+        specs = inputs + outputs
+        for i, spec in enumerate(specs):
             shape = spec.sizes(dims)
             nbytes = int(np.prod(shape)) * spec.dtype.itemsize
-            slide = int(rng.integers(0, 64)) * ALIGNMENT
-            start = self._take(nbytes + 2 * GUARD_BYTES + slide + ALIGNMENT)
-            placed.append(Buffer(spec, shape, start + GUARD_BYTES + slide))
+            slide = PAGE_BYTES * i // len(specs) // ALIGNMENT * ALIGNMENT
+            start = self._take(slide + GUARD_BYTES + nbytes + GUARD_BYTES)
+            placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
         guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
         placement = Placement(tuple(placed[: len(inputs)]), tuple(placed[len(inputs) :]), guard)
         for buffer in placement.buffers:
@@ -145,6 +151,15 @@ class Arena:
         nan, payload_bits = _NAN.get(dtype, (0, dtype.itemsize * 8 - 1))
         pattern = nan | int(rng.integers(1, 1 << min(payload_bits, 62)))
         self.view(buffer).view(_BITS[dtype.itemsize]).fill(pattern)
+
+    def warm(self, placement: Placement) -> None:
+        """Read a byte of every cache line, inputs last: the next call finds them in the cache.
+
+        What was written a millisecond ago may have been driven out by the neighbours of a shared
+        cache; without this a memory-bound program's time varied twice as much.
+        """
+        for buffer in (*placement.outputs, *placement.inputs):
+            self.view(buffer)[::ALIGNMENT].sum()
 
     def guards_intact(self, placement: Placement) -> bool:
         """Whether nothing was written around the buffers."""
@@ -164,7 +179,7 @@ class Arena:
 
     def _take(self, nbytes: int) -> int:
         offset = self._used
-        self._used += -(-nbytes // ALIGNMENT) * ALIGNMENT
+        self._used += -(-nbytes // PAGE_BYTES) * PAGE_BYTES
         if self._used > self.size:
             raise MemoryError(f"the workloads need more than the {self.size >> 20} MiB of an arena")
         return offset

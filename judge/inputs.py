@@ -73,11 +73,16 @@ class Pool:
             torch.mul(source, torch.from_numpy(factor).to(source.dtype), out=out)
             return
         # A rotation inside the interval keeps the distribution and the bounds.
-        kind = float if source.dtype.is_floating_point else int
-        low, span = kind(how.low), kind(how.high) - kind(how.low)
-        shift = torch.from_numpy(rng.uniform(0, span, (rows, 1))).to(source.dtype)
-        torch.add(source - low, shift, out=out)
-        out.remainder_(span).add_(low)
+        if how.kind == "integers" or not source.dtype.is_floating_point:
+            low, span = int(how.low), int(how.high) - int(how.low)
+            shifts = torch.from_numpy(rng.integers(0, span, (rows, 1))).to(source.dtype)
+            torch.add(source - low, shifts, out=out)
+            out.remainder_(span).add_(low)
+            return
+        # By fraction, because torch's remainder takes five times as long.
+        turn = torch.from_numpy(rng.uniform(0, how.high - how.low, (rows, 1)) - how.low)
+        torch.add(source, turn.to(source.dtype), out=out)
+        out.mul_(1 / (how.high - how.low)).frac_().mul_(how.high - how.low).add_(how.low)
 
 
 class InputSource:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from judge.arena import Arena, SharedMemory
+from judge.cores import Cores, favour
 from judge.verdict import Language, Verdict
 from sandbox.base import Command, Resident, Sandbox
 from sandbox.harness import protocol
@@ -82,7 +83,7 @@ class Party:
         self._sequence = protocol.BOOT
         self._slots: dict[bytes, int] = {}
         self._quiet_ns = 0
-        self._yield = False
+        self._cores: Cores | None = None
         self._outcome: Outcome | None = None
         self.stopped = False
         self._resident: Resident = sandbox.start(self._command(library, threads), limits)
@@ -106,15 +107,14 @@ class Party:
             return Reply(0)
         return self._await(time.perf_counter_ns(), int(limit_s * 1e9), patient=True)
 
-    def pin(self, cores: Sequence[int], *, shared_with_judge: bool) -> None:
-        """Keep the program on these cores, ahead of others there.
+    def pin(self, cores: Cores) -> None:
+        """Keep the program on its cores, ahead of others there; see `judge.cores`.
 
-        Args:
-            shared_with_judge: the judge spins on one of them, so it gives way at every turn.
+        From now on every request expects the judge at work on the first of them.
         """
-        self._yield = shared_with_judge
+        self._cores = cores
         for thread in os.listdir(f"/proc/{self._resident.pid}/task"):
-            os.sched_setaffinity(int(thread), cores)
+            os.sched_setaffinity(int(thread), cores.party)
             favour(int(thread))
 
     def load(
@@ -150,21 +150,31 @@ class Party:
         words[protocol.REPLY] = words[protocol.TEXT_SIZE] = 0
         self._sequence += 1
         words[protocol.GO] = self._sequence
-        resume = self._resident.resume
+        with self._watching():
+            start = time.perf_counter_ns()
+            self._resident.resume()
+            return self._await(start, int(limit_s * 1e9))
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Nothing of ours on the program's core, and no pause of ours while the clock runs."""
+        cores = None if self._cores is None or self._cores.shared else self._cores
         collecting = gc.isenabled()
         gc.disable()
         try:
-            start = time.perf_counter_ns()
-            resume()
-            return self._await(start, int(limit_s * 1e9))
+            if cores is not None:
+                cores.leave()
+            yield
         finally:
+            if cores is not None:
+                cores.work()
             if collecting:
                 gc.enable()
 
     def _await(self, start: int, limit_ns: int, *, patient: bool = False) -> Reply:
         words, wanted, clock = self._words, self._sequence, time.perf_counter_ns
         done, look_at = protocol.DONE, _LOOK_EVERY
-        spins, gives_way = 0, self._yield
+        spins, gives_way = 0, self._cores is not None and self._cores.shared
         while words[done] != wanted:
             spins += 1
             if gives_way:
@@ -258,30 +268,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return "unknown"
-
-
-def favour(thread: int) -> None:
-    """Let a thread (0: this one) go before ordinary ones, where we may.
-
-    With two busy neighbours the 75th percentile of a null call is then 31 us instead of 70 us to
-    6 ms; candidate, baseline and judge are all favoured alike.
-    """
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, thread, -20)
-
-
-@contextlib.contextmanager
-def scheduling_restored() -> Iterator[None]:
-    """Give this thread its cores and priority back afterwards."""
-    cores, priority = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-        os.setpriority(os.PRIO_PROCESS, 0, priority)
-
-
-def split_cores(available: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """The judge's own core, and those of the parties (the same one where there is only one)."""
-    first, *rest = sorted(available)
-    return first, tuple(rest) or (first,)

@@ -1,16 +1,16 @@
 """Puts a worker together: settings, sandbox, the evaluation itself, and the process around it."""
 
-import os
 import sys
 from collections.abc import Callable
 
 import structlog
 
 from judge.backend import make_sandbox
+from judge.cores import share_out
 from judge.dispatch import Dispatcher
 from judge.judging import BASELINE_LIMITS, JudgingOptions, judge
 from judge.package import Package
-from judge.party import Party, split_cores
+from judge.party import Party
 from judge.pool import Pool
 from judge.settings import WorkerSettings
 from judge.source import from_files
@@ -49,6 +49,6 @@ def serve(settings: WorkerSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     sandbox = make_sandbox(settings.sandbox)
-    threads = len(split_cores(sorted(os.sched_getaffinity(0)))[1])
+    threads = len(share_out().party)
     pool = Pool(lambda: Party(sandbox, BASELINE_LIMITS, "torch", threads=threads))
     Dispatcher(settings, make_evaluate(settings, sandbox), pool).run()

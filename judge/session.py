@@ -8,12 +8,12 @@ order), another one a single call. Every call has fresh inputs, poisoned outputs
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from judge import tracks
 from judge.checker import QuickCheck, check
+from judge.effort import Effort
 from judge.errors import BaselineFailed
 from judge.oracle import Truth
 from judge.party import Party, Reply
@@ -25,25 +25,7 @@ from sandbox.harness.protocol import Op
 
 REPORT_EVERY_S = 0.1
 
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much measuring one mode asks for.
-
-    Attributes:
-        checks: calls of a workload that is not timed.
-        min_rounds, max_rounds: of a timed workload.
-        half_width: stop when half the interval of the log speed-up is below this.
-        budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
-        oracle_share: share of timed rounds checked against the oracle, beyond the first.
-    """
-
-    checks: int = 3
-    min_rounds: int = 30
-    max_rounds: int = 150
-    half_width: float = 0.004
-    budget_s: float = 4.0
-    oracle_share: float = 0.03
+Report = Callable[[Progress], None]
 
 
 class Failed(Exception):
@@ -70,7 +52,7 @@ class Session:
         all_tracks: list[Track],
         effort: Effort,
         rng: np.random.Generator,
-        report: Callable[[Progress], None],
+        report: Report,
     ) -> None:
         self._problem, self._effort, self._rng, self._report = problem, effort, rng, report
         self._candidate, self._baseline = candidate, baseline
@@ -212,6 +194,7 @@ class Session:
         tracks.write_inputs(arena, placement, inputs)
         for buffer in placement.outputs:
             arena.poison(buffer, self._rng)
+        arena.warm(placement)
         self.hidden_seen |= track.workload.hidden
         reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
         self.kernel_ns += reply.ns

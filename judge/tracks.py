@@ -16,8 +16,12 @@ from judge.verdict import Language, Verdict
 from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
 
-PLACES = 2
-"""Placements of each workload in each arena: one keeps the last outputs while the other works."""
+PLACES = 4
+"""Placements of each workload in each arena: one keeps the last outputs while another works.
+
+Which pages of memory a buffer got moves a program's time by a per cent or so; four of them average
+that out within a judging.
+"""
 
 Outputs = dict[str, torch.Tensor]
 

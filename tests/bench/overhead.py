@@ -3,7 +3,6 @@ of nothing costs."""
 
 import collections
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,9 +19,10 @@ import psutil
 
 from judge.building import PYTHON_ENTRY, canonical_zip
 from judge.client import Client, Upload
+from judge.cores import favour, scheduling_restored, share_out
 from judge.judging import BASELINE_LIMITS
 from judge.package import bundled_problems
-from judge.party import Party, favour, scheduling_restored, split_cores
+from judge.party import Party
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import Credentials, TokenRequest
 from sandbox.base import Resident
@@ -132,14 +132,14 @@ class Unstopped(Resident):
 
 def null_calls(calls: int, *, stopped: bool) -> dict[str, float]:
     """Microseconds from `go` to the sight of `done` for a call of nothing."""
-    judge_core, party_cores = split_cores(sorted(os.sched_getaffinity(0)))
+    cores = share_out()
     party = Party(Bubblewrap(), BASELINE_LIMITS, "none", arena_bytes=1 << 20)
     with party, scheduling_restored():
         party.ready()
         program = canonical_zip({PYTHON_ENTRY: b"def solve(n):\n    pass\n"})
         party.load(program, Language.PYTHON, {}, 10.0)
-        party.pin(party_cores, shared_with_judge=judge_core in party_cores)
-        os.sched_setaffinity(0, {judge_core})
+        party.pin(cores)
+        cores.work()
         favour(0)
         descriptor = protocol.encode([7])
         if not stopped:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from judge.effort import Effort
 from judge.judging import JudgingOptions, judge
 from judge.package import Package, load_package
-from judge.session import Effort
 from judge.source import parse_upload
 from judge.verdict import Mode
 from judge.wire import JudgementResult

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from judge.arena import ALIGNMENT, GUARD_BYTES, Arena, SharedMemory
+from judge.arena import ALIGNMENT, GUARD_BYTES, PAGE_BYTES, Arena, SharedMemory
 from judge.problem import DType, TensorSpec
 
 RNG = np.random.default_rng(7)
@@ -55,6 +55,15 @@ def test_a_byte_outside_a_buffer_breaks_the_guard(arena: Arena, where: int) -> N
     at = buffer.offset + where if where < 0 else buffer.offset + buffer.nbytes + where
     arena._bytes[at] ^= 0xFF
     assert not arena.guards_intact(placement)
+
+
+def test_buffers_of_one_placement_spread_over_the_offsets_within_a_page(arena: Arena) -> None:
+    """Wherever earlier placements ended: it decides how fast a streaming program runs."""
+    rng = np.random.default_rng(0)
+    for rows in (3, 5, 7):
+        placement = arena.place((X,), (Y,), {"rows": rows, "cols": 3}, rng)
+        offsets = [buffer.offset % PAGE_BYTES for buffer in placement.buffers]
+        assert offsets == [0, PAGE_BYTES // 2]
 
 
 def test_placements_of_one_workload_lie_at_different_addresses(arena: Arena) -> None:

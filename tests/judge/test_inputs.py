@@ -62,6 +62,7 @@ def test_normal_inputs_keep_their_spread(problem: Problem) -> None:
         (DType.FLOAT16, Distribution(kind="uniform", low=-1.0, high=1.0)),
         (DType.INT32, Distribution(kind="integers", low=-5, high=9)),
         (DType.INT64, Distribution(kind="integers", low=0, high=1 << 40)),
+        (DType.FLOAT32, Distribution(kind="integers", low=-3, high=4)),
     ],
 )
 def test_bounds_hold_small_and_large(dtype: DType, how: Distribution) -> None:
@@ -73,7 +74,17 @@ def test_bounds_hold_small_and_large(dtype: DType, how: Distribution) -> None:
         assert tensor.dtype == getattr(torch, dtype.value)
         assert float(tensor.double().min()) >= how.low
         assert float(tensor.double().max()) <= how.high
+        if how.kind == "integers":
+            assert torch.equal(tensor, tensor.round())
     assert int(large.min()) < int(large.max()) or dtype.floating
+
+
+def test_uniform_inputs_stay_evenly_spread() -> None:
+    how = Distribution(kind="uniform", low=92.0, high=100.0)
+    spec = TensorSpec(name="x", dtype=DType.FLOAT32, shape=("n",), distribution=how)
+    rng = np.random.default_rng(2)
+    counts = torch.histc(Pool(spec, 400_000, rng).cut(rng), bins=8, min=92, max=100) / 400_000
+    assert torch.allclose(counts, torch.full((8,), 1 / 8), atol=0.01)
 
 
 def test_make_inputs_is_used_and_checked(problem: Problem) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from judge.judging import JudgingOptions, judge, selected
+from judge.cores import scheduling_restored
+from judge.effort import Effort
+from judge.judging import JudgingOptions, judge
+from judge.measuring import selected
 from judge.package import Package
-from judge.party import scheduling_restored
-from judge.session import Effort
 from judge.source import parse_upload
 from judge.verdict import Mode, Verdict
 from judge.wire import JudgementResult, Run

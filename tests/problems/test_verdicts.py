@@ -2,10 +2,10 @@
 
 import pytest
 
+from judge.effort import Effort
 from judge.expected import Expectation
 from judge.judging import JudgingOptions
 from judge.package import Package, bundled_problems, expectations, load_all
-from judge.session import Effort
 from judge.verdict import Mode, Verdict
 from judge.verify import verify
 from sandbox.bubblewrap import Bubblewrap

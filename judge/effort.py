@@ -1,0 +1,33 @@
+"""How much measuring a judging does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from judge.verdict import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much measuring one mode asks for.
+
+    Attributes:
+        checks: calls of a workload that is not timed.
+        min_rounds, max_rounds: of a timed workload.
+        half_width: stop when half the interval of the log speed-up is below this.
+        budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
+        oracle_share: share of timed rounds checked against the oracle, beyond the first.
+    """
+
+    checks: int = 3
+    min_rounds: int = 30
+    max_rounds: int = 150
+    half_width: float = 0.004
+    budget_s: float = 4.0
+    oracle_share: float = 0.03
+
+
+USUAL: Mapping[Mode, Effort] = {
+    Mode.TEST: Effort(checks=2, min_rounds=5, max_rounds=5, budget_s=2.0),
+    Mode.BENCHMARK: Effort(),
+    Mode.RANKED: Effort(),
+}

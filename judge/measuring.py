@@ -1,0 +1,195 @@
+"""Measure a built submission beside the baseline: load both, run the stream, take down figures.
+
+Apart from `judge.judging` because everything from here on needs torch, which takes more than a
+second to import: a judging does that while its sandboxes start.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from judge import scoring, timing
+from judge.building import PYTHON_ENTRY, canonical_zip
+from judge.cores import favour, share_out
+from judge.effort import Effort
+from judge.errors import BaselineFailed, InfrastructureError
+from judge.expression import evaluate
+from judge.inputs import InputSource, generator
+from judge.oracle import Oracle, load_reference
+from judge.package import Package
+from judge.party import Party
+from judge.problem import CostModel, Problem, Workload
+from judge.session import Failed, Report, Session
+from judge.source import Source
+from judge.tracks import Track, make_side
+from judge.verdict import Language, Mode, Verdict
+from judge.wire import ErrorReport, Overhead, Run
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What is measured: a candidate and the baseline, each ready in its sandbox.
+
+    Attributes:
+        seed: the judging's secret; every input comes from it.
+        artifact: what the candidate's build left.
+    """
+
+    package: Package
+    mode: Mode
+    seed: bytes
+    candidate: Party
+    source: Source
+    artifact: bytes
+    baseline: Party
+    baseline_source: Source
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of it. `stdout` is empty once a hidden input has been shown to the program."""
+
+    verdict: Verdict
+    message: str = ""
+    runs: tuple[Run, ...] = ()
+    overhead: Overhead | None = None
+    kernel_s: float = 0.0
+    prepare_s: float | None = None
+    stdout: str = ""
+
+
+def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
+    """Measure; the candidate's sandbox is destroyed, the baseline's is left to its owner.
+
+    Args:
+        report: called with the progress; whatever it raises passes through.
+
+    Raises:
+        InfrastructureError: the baseline failed, or a workload does not fit.
+    """
+    try:
+        _load(pairing)
+    except Failed as failure:
+        return Measured(failure.verdict, failure.message)
+    rng = generator(pairing.seed, "stream")
+    made = _tracks(pairing, rng)
+    problem = pairing.package.problem
+    session = Session(problem, pairing.candidate, pairing.baseline, made, effort, rng, report)
+    verdict, message = Verdict.AC, ""
+    try:
+        session.run()
+    except Failed as failure:
+        verdict, message = failure.verdict, failure.message
+    return _measured(session, made, problem, verdict, message, _printed(pairing.candidate))
+
+
+def _load(pairing: Pairing) -> None:
+    """Pin everyone to their cores, and have both programs imported."""
+    baseline, candidate, source = pairing.baseline, pairing.candidate, pairing.source
+    cores = share_out()
+    for party in (baseline, candidate):
+        party.pin(cores)
+    cores.work()
+    favour(0)
+    torch.set_num_threads(1)
+    limit_s = pairing.package.problem.limits.prepare_limit_s
+    fast = pairing.baseline_source
+    artifact = canonical_zip({PYTHON_ENTRY: fast.files[0].content})
+    reply = baseline.load(artifact, Language.PYTHON, fast.directives, 10 * limit_s)
+    if reply.failure is not None:
+        raise BaselineFailed(f"the baseline did not load: {reply.message}")
+    reply = candidate.load(pairing.artifact, source.language, source.directives, limit_s)
+    if reply.failure is not None:
+        raise Failed(reply.failure, f"while loading the submission: {reply.message}")
+
+
+def _tracks(pairing: Pairing, rng: np.random.Generator) -> list[Track]:
+    problem = pairing.package.problem
+    reference = load_reference(pairing.package.root / "reference.py")
+    made = []
+    for w in selected(problem, pairing.mode):
+        inputs = InputSource(problem, w, reference, pairing.seed)
+        try:
+            mine = make_side(pairing.candidate, problem, w, pairing.source.language, rng)
+            theirs = make_side(pairing.baseline, problem, w, Language.PYTHON, rng)
+        except MemoryError as error:
+            raise InfrastructureError(str(error)) from error
+        oracle = Oracle(problem, w, reference)
+        made.append(Track(w, inputs, oracle, mine, theirs if w.timed else None))
+    return made
+
+
+def _printed(candidate: Party) -> str:
+    outcome = candidate.end()
+    return (outcome.stdout + outcome.stderr).decode("utf-8", "replace")[-4096:]
+
+
+def _measured(
+    session: Session,
+    made: list[Track],
+    problem: Problem,
+    verdict: Verdict,
+    message: str,
+    printed: str,
+) -> Measured:
+    null = np.asarray(session.null_ns or [0], np.float64)
+    overhead = Overhead(
+        low_ns=float(timing.low_mean(null)),
+        median_ns=float(np.median(null)),
+        std_ns=float(null.std()),
+        calls=len(session.null_ns),
+    )
+    runs = [_figures(t.run(problem), overhead.low_ns, problem.cost) for t in made]
+    if session.hidden_seen:
+        printed, runs = "", [redacted(r) for r in runs]
+        message = message.partition("\n")[0][:200] if verdict is not Verdict.RTE else ""
+    return Measured(
+        verdict=verdict,
+        message=message,
+        runs=tuple(runs),
+        overhead=overhead,
+        kernel_s=session.kernel_ns / 1e9,
+        prepare_s=session.prepare_ns / 1e9 if session.has_prepare else None,
+        stdout=printed,
+    )
+
+
+def _figures(run: Run, overhead_ns: float, cost: CostModel) -> Run:
+    if run.verdict is not Verdict.AC or not run.candidate_samples_ns:
+        return run
+    candidate, baseline = (
+        float(timing.latency(np.asarray(s, np.float64), overhead_ns))
+        for s in (run.candidate_samples_ns, run.baseline_samples_ns)
+    )
+    return run.model_copy(
+        update={
+            "latency_ns": candidate,
+            "baseline_ns": baseline,
+            "speedup": timing.interval(scoring.run_draws(run, overhead_ns)),
+            "gflops": evaluate(cost.flops, run.dims) / candidate,
+            "gbps": evaluate(cost.bytes, run.dims) / candidate,
+        }
+    )
+
+
+def selected(problem: Problem, mode: Mode) -> list[Workload]:
+    """The workloads a mode covers, in declared order."""
+    if mode is Mode.TEST:
+        return [w for w in problem.workloads if w.sample]
+    if mode is Mode.BENCHMARK:
+        return [w for w in problem.workloads if not w.hidden]
+    return list(problem.workloads)
+
+
+def redacted(run: Run) -> Run:
+    """A run without what could carry hidden inputs to the contestant.
+
+    Once a hidden input has been shown to the program, its own words (an exception's text) could
+    carry it out, on any workload; of a hidden workload only gate and magnitude are told.
+    """
+    message = "" if run.verdict is Verdict.RTE else run.message.partition("\n")[0][:200]
+    error = run.error
+    if error is not None and run.hidden:
+        error = ErrorReport(gate=error.gate, max_error=error.max_error)
+    return run.model_copy(update={"message": message, "error": error})
