@@ -146,6 +146,9 @@ def null_calls(calls: int, *, stopped: bool) -> dict[str, float]:
             inner = party.resident
             inner.resume()
             party._resident = Unstopped(inner)
+            # The program spins on its core all the time: no place to work on.
+            party._cores = None
+            cores.leave()
 
         def measure() -> int:
             return party.request(Op.NULL, descriptor, 5.0).ns
