@@ -71,8 +71,10 @@ def up(options: UpOptions, ready: Callable[[Running], None], tell: Callable[[str
         tell: told in one line what a person should know later on.
 
     Raises:
-        UserError: the data directory or the port is taken, or something does not start.
+        UserError: a part is not installed, the data directory or the port is taken, or something
+            does not start.
     """
+    _require_parts(options)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         with _locked(options.data_dir) as announce:
@@ -86,6 +88,17 @@ def up(options: UpOptions, ready: Callable[[Running], None], tell: Callable[[str
         return
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _require_parts(options: UpOptions) -> None:
+    """The programs run as children: what they lack is better said before they start."""
+    for name in ("uvicorn", *(("rq", "torch") if options.worker else ())):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"this command needs {name}, which is not installed: "
+                "pip install 'opjudge[embedded]'",
+                code="missing-extra",
+            )
 
 
 def _bring_up(options: UpOptions, port: int, supervisor: Supervisor) -> Running:

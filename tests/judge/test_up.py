@@ -1,5 +1,6 @@
 """`opjudge up`, the parts: lock, port, socket path, environment. The whole is in tests/e2e."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -18,9 +19,25 @@ from judge.up import (
     _locked,
     _reachable_host,
     _socket_path,
+    up,
 )
 
 RUNNING = Running(url="http://here:1", pid=os.getpid(), data_dir="d", queue="polling", worker=True)
+
+
+@pytest.mark.parametrize("part", ["uvicorn", "torch"])
+def test_a_bare_installation_is_told_what_it_lacks(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *_: None if name == part else find(name)
+    )
+    options = UpOptions(data_dir=tmp_path / "data")
+    with pytest.raises(UserError, match=rf"needs {part}, .*opjudge\[embedded\]") as caught:
+        up(options, lambda _running: None, lambda _line: None)
+    assert caught.value.code == "missing-extra"
+    assert not options.data_dir.exists()
 
 
 def test_a_data_directory_belongs_to_one(tmp_path: Path) -> None:
