@@ -8,3 +8,9 @@ DEFAULT_DATA_DIR = Path(".opjudge")
 TOKEN_FILE = "worker.token"  # noqa: S105 - the name of a file, not a secret
 
 SandboxName = Literal["bubblewrap", "dummy"]
+
+
+def local_url(host: str, port: int) -> str:
+    """How a program on this machine reaches a server that listens on `host` and `port`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared only
+    return f"http://{reachable}:{port}"

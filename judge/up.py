@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from judge.client import Client, Retry
-from judge.defaults import DEFAULT_DATA_DIR, SandboxName
+from judge.defaults import DEFAULT_DATA_DIR, SandboxName, local_url
 from judge.errors import ApiError, UserError
 from judge.supervisor import STOP_SIGNALS, Program, Stopped, Supervisor
 
@@ -103,11 +103,11 @@ def _require_parts(options: UpOptions) -> None:
 
 def _bring_up(options: UpOptions, port: int, supervisor: Supervisor) -> Running:
     redis_url = options.redis_url or _start_valkey(options, supervisor)
-    local_url = f"http://{_reachable_host(options.host)}:{port}"
-    public_url = options.public_url or local_url
-    environment = _environment(options, port, local_url, public_url, redis_url)
+    url = local_url(options.host, port)
+    public_url = options.public_url or url
+    environment = _environment(options, port, url, public_url, redis_url)
     supervisor.start(Program("server", SERVER, environment, stop_s=15.0))
-    supervisor.await_ready("server", lambda: _answers(local_url))
+    supervisor.await_ready("server", lambda: _answers(url))
     if options.worker:
         argv = [sys.executable, "-m", "judge.cli", "worker"]
         supervisor.start(Program("worker", argv, environment, stop_s=15.0))
@@ -136,12 +136,12 @@ def _code_path() -> dict[str, str]:
 
 
 def _environment(
-    options: UpOptions, port: int, local_url: str, public_url: str, redis_url: str | None
+    options: UpOptions, port: int, url: str, public_url: str, redis_url: str | None
 ) -> dict[str, str]:
     environment = {
         **server_environment(options.host, port),
         "OPJUDGE_DATA_DIR": str(options.data_dir.resolve()),
-        "OPJUDGE_URL": local_url,
+        "OPJUDGE_URL": url,
         "OPJUDGE_PUBLIC_URL": public_url,
         "OPJUDGE_DEVICE": options.device,
         "OPJUDGE_SANDBOX": options.sandbox,
@@ -210,10 +210,6 @@ def _answers(url: str) -> bool:
         except ApiError:
             return False
         return True
-
-
-def _reachable_host(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared only
 
 
 def _free_port(host: str, port: int) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from judge.defaults import local_url
 from judge.errors import UserError
 from judge.package import bundled_problems
 from judge.settings import DEFAULT_DATA_DIR, TOKEN_FILE
@@ -24,7 +25,7 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
         problems_dir: folder of problem packages; without it the bundled ones.
-        public_url: how people reach the service, for links.
+        public_url: how people reach the service, for links; without it, as this machine does.
         open_registration: whether anybody may make an account.
         worker_token: the token workers present; without it `worker.token` in the data directory,
             made at the first start.
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
     problems_dir: Path = Field(default_factory=bundled_problems)
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    public_url: str = "http://127.0.0.1:8000"
+    public_url: str = Field(default_factory=lambda known: local_url(known["host"], known["port"]))
     open_registration: bool = True
     worker_token: SecretStr | None = None
     lease_s: Annotated[float, Field(gt=0, le=3600)] = 30.0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from judge.defaults import local_url
 from judge.errors import UserError
 from judge.up import (
     SERVER,
@@ -17,7 +18,6 @@ from judge.up import (
     _environment,
     _free_port,
     _locked,
-    _reachable_host,
     _socket_path,
     up,
 )
@@ -132,7 +132,7 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("10.0.0.7", "10.0.0.7")],
 )
 def test_the_worker_reaches_a_server_that_listens_everywhere(host: str, reachable: str) -> None:
-    assert _reachable_host(host) == reachable
+    assert local_url(host, 8000) == f"http://{reachable}:8000"
 
 
 def test_children_are_told_everything_by_environment(tmp_path: Path) -> None:

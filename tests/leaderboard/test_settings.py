@@ -23,6 +23,18 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.packages_dir == Path("/srv/judge/packages")
 
 
+def test_links_lead_to_where_the_server_listens_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPJUDGE_PUBLIC_URL", raising=False)
+    assert Settings().public_url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("OPJUDGE_HOST", "0.0.0.0")
+    monkeypatch.setenv("OPJUDGE_PORT", "8123")
+    assert Settings().public_url == "http://127.0.0.1:8123"
+    monkeypatch.setenv("OPJUDGE_PUBLIC_URL", "https://judge.example")
+    assert Settings().public_url == "https://judge.example"
+
+
 def test_a_database_url_wins(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, database_url="postgresql://db/judge")
 
