@@ -29,6 +29,7 @@ BOOT_LIMIT_S = 60.0
 _LOOK_EVERY = 4096  # spins between two looks at the deadline: about 0.3 ms
 
 _LOOK_AFTER_NS = 20_000_000
+_CHECK_EVERY_NS = 20_000_000  # during a call, where the kernel does not see to the limits
 
 Library = Literal["torch", "numpy", "none"]
 
@@ -173,7 +174,7 @@ class Party:
 
     def _await(self, start: int, limit_ns: int, *, patient: bool = False) -> Reply:
         words, wanted, clock = self._words, self._sequence, time.perf_counter_ns
-        done, look_at = protocol.DONE, _LOOK_EVERY
+        done, look_at, check_at = protocol.DONE, _LOOK_EVERY, start + _CHECK_EVERY_NS
         spins, gives_way = 0, self._cores is not None and self._cores.shared
         while words[done] != wanted:
             spins += 1
@@ -183,6 +184,9 @@ class Party:
                 look_at += _LOOK_EVERY
                 if clock() - start > limit_ns:
                     return self._give_up(clock() - start)
+                if self._resident.polled and clock() > check_at:
+                    self._resident.check()
+                    check_at = clock() + _CHECK_EVERY_NS
                 if not self._resident.alive():
                     return self._died(clock() - start)
                 if patient:

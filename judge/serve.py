@@ -12,11 +12,14 @@ from judge.judging import BASELINE_LIMITS, JudgingOptions, judge
 from judge.package import Package
 from judge.party import Party
 from judge.pool import Pool
+from judge.selfcheck import self_check
 from judge.settings import WorkerSettings
 from judge.source import from_files
 from judge.wire import Claim, JudgementResult, Progress
 from judge.worker import Evaluate
 from sandbox.base import Sandbox
+
+_LOG = structlog.get_logger("opjudge.worker")
 
 
 def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
@@ -34,8 +37,24 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
     return evaluate
 
 
+def _checked_sandbox(settings: WorkerSettings) -> Sandbox:
+    """The sandbox, once nothing gets out of it; its level goes to the log and on every record."""
+    sandbox = make_sandbox(settings.sandbox)
+    if settings.sandbox == "dummy":
+        # Chosen by name, for tests: its record says that it isolates nothing.
+        _LOG.warning("sandbox not checked: the dummy isolates nothing")
+        return sandbox
+    checked = self_check(sandbox, settings.allow)
+    tell = _LOG.warning if checked.lowered else _LOG.info
+    tell("sandbox checked", holds=str(checked.level), lowered=" ".join(checked.lowered) or None)
+    return checked
+
+
 def serve(settings: WorkerSettings) -> None:
-    """Be a worker until told to stop. Logs to stderr."""
+    """Be a worker until told to stop. Logs to stderr.
+
+    Raises SandboxError if the sandbox lets a probe through that is not allowed to.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -48,7 +67,7 @@ def serve(settings: WorkerSettings) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    sandbox = make_sandbox(settings.sandbox)
+    sandbox = _checked_sandbox(settings)
     threads = len(share_out().party)
     pool = Pool(lambda: Party(sandbox, BASELINE_LIMITS, "torch", threads=threads))
     Dispatcher(settings, make_evaluate(settings, sandbox), pool).run()

@@ -26,6 +26,7 @@ class WorkerSettings(BaseSettings):
         data_dir: cache of problem packages and undelivered results.
         name: how the worker signs its judgements.
         sandbox: what isolates submissions; `dummy` isolates nothing and is for tests.
+        allow: layers and probes of the sandbox's self-check to do without, with commas between.
         poll_s: longest time between two questions to the service while idle.
         judging_limit_s: a judging that takes longer is broken off and given back.
     """
@@ -39,6 +40,7 @@ class WorkerSettings(BaseSettings):
     data_dir: Path = DEFAULT_DATA_DIR
     name: str = Field(default_factory=platform.node)
     sandbox: SandboxName = "bubblewrap"
+    allow: str = ""
     poll_s: Annotated[float, Field(gt=0, le=60)] = 3.0
     judging_limit_s: Annotated[float, Field(gt=0)] = 1800.0
 

@@ -47,6 +47,9 @@ class Resident(ABC):
     pid: int
     """The program's process id as the host sees it."""
 
+    polled: bool = False
+    """Whether nothing but `check` keeps the program within its limits, during long calls too."""
+
     @abstractmethod
     def stop(self) -> None:
         """Stop every thread of the program, and return only when the stop is verified.

@@ -3,8 +3,8 @@
 How a program starts. bwrap runs a two-line shell script that says hello on a socket and waits. The
 kernel attaches the sender's process id to the hello, so the host knows the very process the program
 will be, after the sandbox is complete and before anything untrusted runs: it opens the work
-directory, sets limits, joins the control group, and then says go. If the host dies first, the
-script reads end-of-file and nothing is ever run.
+directory, sets limits, joins the control group, writes the Landlock rules, and then says go. If the
+host dies first, the script reads end-of-file and nothing is ever run.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import cgroup, jail
+from sandbox import cgroup, jail, landlock
 from sandbox.base import Command, Resident, Sandbox, SandboxError
 from sandbox.descriptors import memory_file, open_directory, read_at_most, safe_name
 from sandbox.harness import seccomp
@@ -32,7 +32,12 @@ from sandbox.outcome import Outcome
 from sandbox.process import Handle, Threads, parent_of
 from sandbox.resident import BubblewrapResident, Tree, run_to_end
 
-_BARRIER = 'echo >&0 && read -r _ && exec {drop}"$@" </dev/null'
+_WAIT = "echo >&0 && read -r _"
+_BECOME = 'exec {drop}"$@" </dev/null'
+_BARRIER = f"{_WAIT} && {_BECOME}"
+# The confiner cannot look for programs on PATH: it becomes a second shell, which can.
+_CONFINER = "/.opjudge/confine"
+_CONFINED = f"{_WAIT} && exec {_CONFINER} /bin/sh -c '{_BECOME}' sh \"$@\""
 _HELLO_TIMEOUT_S = 20.0
 _UCRED = struct.Struct("3i")
 
@@ -61,6 +66,7 @@ class Layers:
 
     network: bool = False
     seccomp: bool = True
+    landlock: bool = True
     cgroup: bool = True
     drop_root: bool = True
 
@@ -120,10 +126,14 @@ class Bubblewrap(Sandbox):
             "version": version.stdout.strip().removeprefix("bubblewrap "),
             "namespaces": f"user pid ipc uts mount cgroup{network}",
             "seccomp": "base" if self._layers.seccomp else "none",
+            "landlock": f"ABI {abi}" if (abi := self._landlock_abi()) else "none",
             "cgroup": group.version if group else "none (polled)",
             "user": _user(self._layers.drop_root),
             "kernel": platform.release(),
         }
+
+    def _landlock_abi(self) -> int:
+        return landlock.abi() if self._layers.landlock else 0
 
     def _start_kept(self, command: Command, limits: Limits) -> "BubblewrapResident":
         """Start from a thread that lives as long as the sandbox.
@@ -153,28 +163,54 @@ class Bubblewrap(Sandbox):
         return result[0]
 
     def _start(self, command: Command, limits: Limits) -> BubblewrapResident:
+        root = os.geteuid() == 0 and self._layers.drop_root
+        with self._rules() as rules, contextlib.closing(Identity(root)) as identity:
+            return self._build(command, limits, identity, rules)
+
+    @contextlib.contextmanager
+    def _rules(self) -> Iterator[landlock.Ruleset | None]:
+        abi = self._landlock_abi()
+        if abi == 0:
+            yield None
+            return
+        with contextlib.closing(landlock.Ruleset(abi)) as rules:
+            yield rules
+
+    def _build(
+        self,
+        command: Command,
+        limits: Limits,
+        identity: Identity,
+        rules: landlock.Ruleset | None,
+    ) -> BubblewrapResident:
         ours, theirs = socket.socketpair()
         launch = _Launch()
-        identity = Identity(os.geteuid() == 0 and self._layers.drop_root)
-        with ours, contextlib.closing(identity), contextlib.ExitStack() as undo:
+        with ours, contextlib.ExitStack() as undo:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             ours.settimeout(_HELLO_TIMEOUT_S)
             outputs = [memory_file(name) for name in ("stdout", "stderr", "status")]
             for fd in outputs:
                 undo.callback(os.close, fd)
             with theirs, contextlib.closing(launch):
-                argv = self._argv(command, limits, identity, launch, outputs[2])
-                passed = (*launch.passed, *identity.passed, *command.share, outputs[2])
+                argv = self._argv(command, limits, identity, rules, launch, outputs[2])
+                passed = [*launch.passed, *identity.passed, *command.share, outputs[2]]
+                passed += [rules.fd] if rules else []
                 outer = _spawn(argv, theirs, outputs, passed)
             undo.callback(outer.wait)
             undo.callback(outer.kill)
             identity.establish(ours)
-            tree = self._meet(ours, outer, outputs, command, limits)
+            tree = self._meet(ours, outer, outputs, rules, command, limits)
             undo.pop_all()
         return BubblewrapResident(tree, command, limits)
 
     def _argv(
-        self, command: Command, limits: Limits, identity: Identity, launch: _Launch, status: int
+        self,
+        command: Command,
+        limits: Limits,
+        identity: Identity,
+        rules: landlock.Ruleset | None,
+        launch: _Launch,
+        status: int,
     ) -> list[str]:
         if any(fd < 3 for fd in command.share):
             raise ValueError("descriptors 0, 1 and 2 cannot be shared")
@@ -190,7 +226,9 @@ class Bubblewrap(Sandbox):
         if command.interpreter:
             # After the private place: a Python that is installed under /work must not be covered.
             options += jail.interpreter_mounts(self._hide)
-        script = _BARRIER.format(drop=identity.prefix)
+        if rules is not None:
+            options += jail.program(launch.give("confine", landlock.confiner(rules.fd)), _CONFINER)
+        script = (_CONFINED if rules else _BARRIER).format(drop=identity.prefix)
         argv = ["/bin/sh", "-c", script, "sh", *command.argv]
         return [self._bwrap, *options, *jail.tail(jail.environment(command), argv)]
 
@@ -199,6 +237,7 @@ class Bubblewrap(Sandbox):
         ours: socket.socket,
         outer: subprocess.Popen[bytes],
         outputs: list[int],
+        rules: landlock.Ruleset | None,
         command: Command,
         limits: Limits,
     ) -> Tree:
@@ -217,6 +256,8 @@ class Bubblewrap(Sandbox):
                 undo.callback(group.close)
                 group.add(pid)
             _restrict(pid, limits, command.cores)
+            if rules is not None:
+                rules.fill(pid)
             ours.sendall(b"\n")
             undo.pop_all()
         return Tree(outer, Handle(outer.pid), program, init, threads, group, work, *outputs)

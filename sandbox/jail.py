@@ -10,11 +10,11 @@ from sandbox.base import Command, SandboxError
 from sandbox.limits import Limits
 
 WORK = "/work"
-HARNESS_ROOT = "/opt/opjudge"
+HARNESS_ROOT = "/.opjudge"
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _PASSWD = b"nobody:x:65534:65534:nobody:/work:/bin/false\n"
 _GROUP = b"nogroup:x:65534:\n"
 
@@ -122,7 +122,7 @@ def system_mounts() -> list[str]:
     for name in _ETC:
         options += _show("--ro-bind-try", Path("/etc", name))
     options += _show("--ro-bind-try", Path(_CPU_FACTS))
-    for name in _DEVICES:
+    for name in DEVICES:
         options += _show("--dev-bind", Path("/dev", name))
     return options
 
@@ -163,6 +163,11 @@ def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
             options += ["--perms", "0777", "--dir", f"{WORK}/{folder}"]
         options += ["--perms", "0644", "--file", str(fd), f"{WORK}/{name}"]
     return options
+
+
+def program(fd: int, path: str) -> list[str]:
+    """Options that put the program in descriptor `fd` at `path`, for everyone to run."""
+    return [*_directories(Path(path)), "--perms", "0555", "--ro-bind-data", str(fd), path]
 
 
 def account_files() -> dict[str, bytes]:

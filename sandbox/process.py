@@ -160,9 +160,13 @@ def tree_usage(root: int) -> Usage:
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
         try:
-            found += map(int, path.read_text().split())
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
         except OSError:
             continue
     return found

@@ -71,6 +71,7 @@ class BubblewrapResident(Resident):
     def __init__(self, tree: Tree, command: Command, limits: Limits) -> None:
         self.tree = tree
         self.pid = tree.program.pid
+        self.polled = tree.group is None
         self.limits = limits
         self._collect = tuple(command.collect)
         self._started = time.monotonic()

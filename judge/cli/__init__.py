@@ -65,6 +65,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "demo": operator.demo,
         "worker": operator.worker,
         "server": operator.server,
+        "doctor": operator.doctor,
     },
 }
 for _panel, _commands in _PANELS.items():

@@ -1,4 +1,4 @@
-"""What whoever runs a contest does: up, demo, worker, server."""
+"""What whoever runs a contest does: up, demo, worker, server, doctor."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from judge.cli.options import DataDir, Sandbox
+from judge.cli.options import Allow, DataDir, Sandbox
 from judge.cli.output import Json, Output, make_output, needs
 from judge.defaults import DEFAULT_DATA_DIR
 from judge.errors import UserError
@@ -108,13 +108,14 @@ def worker(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir")] = None,
     name: Annotated[str | None, typer.Option("--name", help="How it signs its judgements.")] = None,
+    allow: Allow = None,
     as_json: Json = False,
 ) -> None:
     """Judge for a server until stopped. OPJUDGE_ variables stand in for what is not given."""
     make_output(as_json)
     given = {
         "device": device, "url": url, "worker_token": token, "redis_url": redis_url,
-        "data_dir": data_dir, "name": name,
+        "data_dir": data_dir, "name": name, "allow": allow,
     }  # fmt: skip
     with needs("worker"):
         from judge.serve import serve
@@ -149,3 +150,20 @@ def server(host: Host = "127.0.0.1", port: Port = 8000, as_json: Json = False) -
     environment = {**os.environ, **server_environment(host, port)}
     # In place of this process: signals then reach the server itself.
     os.execve(SERVER[0], SERVER, environment)  # noqa: S606
+
+
+def doctor(
+    allow: Allow = None,
+    redis_url: Annotated[
+        str | None,
+        typer.Option("--redis-url", envvar="OPJUDGE_REDIS_URL", help="Ask whether it answers."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a worker needs of this machine and what is missing, and attack the sandbox.
+
+    Exit code 0 if a worker would take jobs here, 3 if not.
+    """
+    from judge.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(allow or "", redis_url, make_output(as_json)))

@@ -22,6 +22,17 @@ LanguageOption = Annotated[
     Language | None, typer.Option("--lang", "-l", help="Needed only where the files leave it open.")
 ]
 Sandbox = Annotated[SandboxName, typer.Option("--sandbox", envvar="OPJUDGE_SANDBOX", hidden=True)]
+Allow = Annotated[
+    str | None,
+    typer.Option(
+        "--allow",
+        envvar="OPJUDGE_ALLOW",
+        metavar="NAMES",
+        help="Judge although these do not hold: layers (namespaces, seccomp, landlock, limits, "
+        "user) or single probes that `opjudge doctor` lists, with commas between. What then gets "
+        "through is written to every judgement.",
+    ),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A source file, a folder or a zip.")]
 DataDir = Annotated[
     Path,

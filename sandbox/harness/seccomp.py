@@ -132,6 +132,7 @@ _ALLOWED_NEW = (
     437,  # openat2
     439,  # faccessat2
     441,  # epoll_pwait2
+    446,  # landlock_restrict_self: how the sandbox is entered; rule sets cannot be made inside
     449,  # futex_waitv
     450,  # set_mempolicy_home_node
     454,  # futex_wake

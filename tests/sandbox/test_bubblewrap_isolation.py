@@ -19,7 +19,7 @@ from sandbox.jail import python_argv
 from sandbox.outcome import Status
 from tests.sandbox.conftest import LIMITS, python, shell
 
-NET_ON = Layers(network=True, seccomp=False)
+NET_ON = Layers(network=True, seccomp=False, landlock=False)
 CONNECT = """
 import socket, sys
 where = sys.argv[1]
@@ -50,7 +50,8 @@ def test_no_network(box: Bubblewrap, listener: int) -> None:
 
 
 def test_no_network_even_without_the_filter(listener: int) -> None:
-    outcome = Bubblewrap(layers=Layers(seccomp=False)).run(python(CONNECT, listener), LIMITS)
+    bare = Layers(seccomp=False, landlock=False)
+    outcome = Bubblewrap(layers=bare).run(python(CONNECT, listener), LIMITS)
     assert outcome.status is Status.NONZERO_EXIT
     assert b"Network is unreachable" in outcome.stderr or b"refused" in outcome.stderr
 
@@ -74,7 +75,20 @@ def test_host_files_are_not_there(box: Bubblewrap, tmp_path: Path) -> None:
 
 def test_the_root_is_an_allow_list(box: Bubblewrap) -> None:
     outcome = box.run(shell("ls -A /; ls -A /etc; ls -A /dev; ls -A /proc"), LIMITS)
-    top = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "tmp"}
+    # /.opjudge holds the program that takes on the Landlock rules.
+    top = {
+        "bin",
+        ".opjudge",
+        "dev",
+        "etc",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "proc",
+        "sbin",
+        "tmp",
+    }
     etc = {"alternatives", "group", "passwd", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"}
     dev = {"full", "null", "random", "shm", "urandom", "zero"}
     assert set(outcome.stdout.decode().split()) <= top | etc | dev | {"usr", "work", "cpuinfo"}
@@ -91,8 +105,8 @@ def test_no_process_of_the_host_is_seen(box: Bubblewrap) -> None:
 WRITES = """
 import json, os, sys
 done = []
-for path in ("/probe", "/etc/probe", "/usr/probe", "/dev/probe", "/opt/opjudge/probe",
-             "/opt/opjudge/sandbox/harness/probe", sys.prefix + "/probe", "/work/probe",
+for path in ("/probe", "/etc/probe", "/usr/probe", "/dev/probe", "/.opjudge/probe",
+             "/.opjudge/sandbox/harness/probe", sys.prefix + "/probe", "/work/probe",
              "/tmp/probe", "/dev/shm/probe"):
     try:
         open(path, "w").close()
@@ -208,7 +222,7 @@ def test_the_harness_package_can_be_imported_and_the_judge_cannot(box: Bubblewra
     argv = python_argv("sandbox.harness.source", "a.py", "1", "a.py")
     outcome = box.run(Command(argv, files={"a.py": b"def solve(x): ..."}, interpreter=True), LIMITS)
     assert outcome.status is Status.OK, outcome
-    code = "import sys; sys.path.insert(0, '/opt/opjudge'); import sandbox, sandbox.{}"
+    code = "import sys; sys.path.insert(0, '/.opjudge'); import sandbox, sandbox.{}"
     assert box.run(python(code.format("harness")), LIMITS).status is Status.OK
     assert box.run(python(code.format("base")), LIMITS).status is Status.NONZERO_EXIT
 

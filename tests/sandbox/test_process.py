@@ -102,6 +102,12 @@ def test_the_use_of_a_tree_is_summed() -> None:
             os.killpg(top.pid, signal.SIGKILL)
 
 
+def test_a_process_that_ends_meanwhile_uses_nothing(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    child.wait()
+    assert tree_usage(child.pid).threads == 0
+
+
 FAULTS = """
 import resource
 def faults(mib):
