@@ -6,12 +6,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench dev clean system
+.PHONY: demo test lint bench dev clean system system-test
 
 demo: $(STAMP) system
 	$(BIN)/opjudge demo $(if $(EXIT),--exit)
 
-test: $(STAMP) system lint
+test: $(STAMP) system-test lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -38,6 +38,10 @@ $(STAMP): pyproject.toml constraints.txt
 # What pip cannot bring: a C++ compiler, and PostgreSQL for the tests.
 system:
 	@sh .ci/system g++ postgresql
+
+# The tests of the docker back end need an engine and make their own image; nothing else does.
+system-test: system
+	@sh .ci/system docker.io debootstrap
 
 clean:
 	rm -rf $(VENV) .opjudge .pytest_cache .mypy_cache .ruff_cache

@@ -1,8 +1,9 @@
 """The sandbox back ends by name. Imported late: each pulls in what only it needs."""
 
+import os
 from pathlib import Path
 
-from judge.defaults import SandboxName
+from judge.defaults import DOCKER_IMAGE_VARIABLE, SandboxName
 from judge.errors import UserError
 from sandbox.base import Sandbox, SandboxError
 
@@ -11,12 +12,17 @@ OURS = tuple(Path(__file__).parent.with_name(name) for name in ("judge", "leader
 
 
 def make_sandbox(name: SandboxName) -> Sandbox:
-    """The back end of that name. Raises UserError if it does not work on this machine."""
+    """The back end of that name. Raises UserError if it does not work on this machine.
+
+    The image of the docker back end is named in the environment.
+    """
     try:
         if name == "dummy":
             from sandbox.dummy import Dummy
 
             return Dummy()
+        if name == "docker":
+            return _docker(os.environ.get(DOCKER_IMAGE_VARIABLE, ""))
         from sandbox.bubblewrap import Bubblewrap
 
         return Bubblewrap(hide=OURS)
@@ -24,3 +30,14 @@ def make_sandbox(name: SandboxName) -> Sandbox:
         raise UserError(
             f"the sandbox {name!r} does not work on this machine: {error}", code="no-sandbox"
         ) from error
+
+
+def _docker(image: str) -> Sandbox:
+    if not image:
+        raise SandboxError(
+            f"name an image that the Docker engine has in {DOCKER_IMAGE_VARIABLE}; "
+            "it needs sh, cat, env and, for C++, g++"
+        )
+    from sandbox.docker import Docker
+
+    return Docker(image, hide=OURS)

@@ -5,9 +5,10 @@ from typing import Literal
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DATA_DIR = Path(".opjudge")
+DOCKER_IMAGE_VARIABLE = "OPJUDGE_DOCKER_IMAGE"
 TOKEN_FILE = "worker.token"  # noqa: S105 - the name of a file, not a secret
 
-SandboxName = Literal["bubblewrap", "dummy"]
+SandboxName = Literal["bubblewrap", "docker", "dummy"]
 
 
 def local_url(host: str, port: int) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.docker_engine import docker_engine as docker_engine
+
 
 @pytest.fixture(autouse=True)
 def logging_as_new() -> Iterator[None]:

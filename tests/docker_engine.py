@@ -1,0 +1,133 @@
+"""A Docker engine for the tests, with an image made here: nothing is pulled.
+
+The engine that already runs is used, else one is started on a socket of its own. The image is a
+minimal Debian with g++, made by debootstrap; it is kept in the user's cache, so that only the first
+run pays for it. Where this cannot be, the tests fail and say why: they are never skipped.
+"""
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.base import SandboxError
+from sandbox.docker_engine import engine, find_image
+from tests.sandbox.conftest import eventually
+
+_VERSION = "1"
+_NOT_NEEDED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
+_START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where the engine listens (None: its usual place), and the image to use."""
+
+    url: str | None
+    image: str
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """An engine with the tests' image in it."""
+    with contextlib.ExitStack() as stack:
+        url = None if _answers(None) else stack.enter_context(_daemon())
+        yield Engine(url, _image(url))
+
+
+def _answers(url: str | None) -> bool:
+    try:
+        with engine(url) as client:
+            return bool(client.ping())
+    except SandboxError:
+        return False
+
+
+@contextlib.contextmanager
+def _daemon() -> Iterator[str]:
+    """Our own engine, for as long as the tests run."""
+    if shutil.which("dockerd") is None or os.geteuid() != 0:
+        pytest.fail("the tests of the docker back end need a Docker engine, or root and docker.io")
+    # The socket's path has to be short.
+    home = Path(tempfile.mkdtemp(prefix="opjudge-docker-", dir="/tmp"))
+    url = f"unix://{home}/socket"
+    argv = ["setpriv", "--pdeathsig", "TERM", "dockerd", "--host", url]
+    argv += ["--data-root", f"{home}/data", "--exec-root", f"{home}/exec"]
+    argv += ["--pidfile", f"{home}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    with (home / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as daemon:
+        try:
+            up = eventually(lambda: daemon.poll() is not None or _answers(url), _START_TIMEOUT_S)
+            if not up or daemon.poll() is not None:
+                tail = (home / "log").read_text(errors="replace")[-2000:]
+                pytest.fail(f"dockerd does not work on this machine:\n{tail}")
+            yield url
+        finally:
+            daemon.terminate()
+            daemon.wait()
+            _unmount(home)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _unmount(home: Path) -> None:
+    """Undo what the engine leaves mounted: a network namespace."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        place = line.split()[1]
+        if place.startswith(f"{home}/"):
+            subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def _image(url: str | None) -> str:
+    suite = _suite()
+    tag = f"{suite}-{platform.machine()}-{_VERSION}"
+    name = f"opjudge-test:{tag}"
+    with engine(url) as client:
+        try:
+            find_image(client, name)
+        except SandboxError:
+            tarball = _cache() / f"docker-{tag}.tar"
+            if not tarball.exists():
+                _make(suite, tarball)
+            client.import_image(src=str(tarball), repository="opjudge-test", tag=tag)
+    return name
+
+
+def _suite() -> str:
+    """The release of this Debian, else one: the mounted Python needs a C library not older."""
+    release = platform.freedesktop_os_release()
+    return release["VERSION_CODENAME"] if release["ID"] == "debian" else "bookworm"
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base, "opjudge")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _make(suite: str, tarball: Path) -> None:
+    if shutil.which("debootstrap") is None or os.geteuid() != 0:
+        pytest.fail("the tests' Docker image is made by debootstrap, as root: install debootstrap")
+    with tempfile.TemporaryDirectory(prefix="opjudge-image-") as folder:
+        made = ["debootstrap", "--variant=minbase", "--include=g++", suite, f"{folder}/root"]
+        _do(made)
+        left_out = [f"--exclude=./{path}" for path in _NOT_NEEDED]
+        partial = tarball.with_suffix(f".{os.getpid()}")
+        try:
+            _do(["tar", "-C", f"{folder}/root", *left_out, "-cf", str(partial), "."])
+            partial.replace(tarball)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _do(argv: list[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        tail = (done.stdout + done.stderr)[-2000:]
+        pytest.fail(f"the tests' Docker image cannot be made here: {argv[0]} said\n{tail}")

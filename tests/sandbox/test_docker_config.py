@@ -1,0 +1,119 @@
+"""What is asked of the engine, without one: the request, the filter, whose container is whose."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import docker_gate
+from sandbox.base import Command, SandboxError
+from sandbox.docker_config import Devices, Handed, Plan, container
+from sandbox.docker_engine import is_orphan, owner
+from sandbox.docker_gate import Gate, sweep
+from sandbox.docker_resident import group_of
+from sandbox.docker_seccomp import _ORDINARY, other_than, profile
+from sandbox.harness import seccomp
+from sandbox.limits import Limits
+
+GATE = Path("/run/opjudge/x/shown")
+
+
+def host(plan: Plan, command: Command) -> dict[str, Any]:
+    config: Any = container(plan, command, Limits(), GATE, {}, Handed())
+    host_config: dict[str, Any] = config["HostConfig"]
+    return host_config
+
+
+def test_devices_are_shown_as_they_are_named() -> None:
+    request = {"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}
+    devices = Devices(("/dev/davinci0",), (request,), (Path("/usr/local/dcmi"),))
+    config = host(Plan("sha256:0", "nvidia", devices=devices), Command(["true"]))
+    assert config["DeviceRequests"] == [request]
+    assert config["Devices"][0]["PathOnHost"] == "/dev/davinci0"
+    assert config["Runtime"] == "nvidia"
+    (driver,) = [m for m in config["Mounts"] if m["Source"] == "/usr/local/dcmi"]
+    assert driver["ReadOnly"] is True
+
+
+def test_by_default_there_is_no_device_and_nothing_of_the_host_but_the_gate() -> None:
+    config = host(Plan("sha256:0"), Command(["true"]))
+    assert config["Devices"] == config["DeviceRequests"] == []
+    assert [mount["Source"] for mount in config["Mounts"]] == [str(GATE)]
+    assert all(mount["ReadOnly"] for mount in config["Mounts"])
+
+
+@pytest.mark.parametrize("refused", [(), (5,), (0, 0xFFFF_FFFF), seccomp._REFUSED_FCNTL])
+def test_all_but_some_words(refused: tuple[int, ...]) -> None:
+    pairs = other_than(refused)
+    near = {w + d & 0xFFFF_FFFF for w in (0, *refused) for d in (-2, -1, 0, 1, 2)}
+    for word in near:
+        matches = sum(word & mask == value for mask, value in pairs)
+        assert matches == (word not in refused), word
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter_is_an_allow_list_without_what_the_other_filter_denies(machine: str) -> None:
+    rules = json.loads(profile(machine))
+    assert rules["defaultAction"] == "SCMP_ACT_ERRNO"
+    allowed = [n for r in rules["syscalls"] if "errnoRet" not in r for n in r["names"]]
+    assert not set(allowed) & set(seccomp._DENIED)
+    free = {n for r in rules["syscalls"] if r["action"] == "SCMP_ACT_ALLOW" and "args" not in r
+            for n in r["names"]}  # fmt: skip
+    assert not free & {"clone", "socket", "socketpair", "ioctl", "fcntl", "mknod", "mknodat"}
+    assert set(_ORDINARY.split()) <= free
+
+
+def test_no_filter_for_a_machine_without_one() -> None:
+    with pytest.raises(OSError, match="riscv64"):
+        profile("riscv64")
+
+
+def test_an_owner_is_an_orphan_once_it_is_gone() -> None:
+    mine = owner(os.getpid())
+    boot, space, _, start = mine.split("/")
+    assert not is_orphan(mine)
+    assert is_orphan(f"{boot}/{space}/{os.getpid()}/{int(start) + 1}")  # its number was reused
+    assert is_orphan(f"{boot}/{space}/{(1 << 22) + 1}/1")
+    assert is_orphan(f"before/{space}/{os.getpid()}/{start}")
+    assert not is_orphan(f"{boot}/1/{os.getpid()}/{start}")  # a number in another namespace
+    assert not is_orphan("nonsense")
+
+
+def test_the_directories_of_the_gone_are_swept(tmp_path: Path) -> None:
+    mine = owner(os.getpid())
+    gates = [
+        Gate("mine", mine, sharing=True, home=tmp_path),
+        Gate("gone", f"before/{mine}".replace("/", "-", 1), sharing=False, home=tmp_path),
+    ]
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    for gate in gates:
+        gate.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+GROUPS = {
+    "v1": ("3:pids:/docker/x\n2:memory:/docker/x\n1:cpu,cpuacct:/docker/x\n0::/\n",
+           ("memory/docker/x", "pids/docker/x", "cpuacct/docker/x")),
+    "v2": ("0::/system.slice/docker-x.scope\n", ("system.slice/docker-x.scope",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", GROUPS)
+def test_the_engines_control_group_is_found(tmp_path: Path, version: str) -> None:
+    text, folders = GROUPS[version]
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/cgroup").write_text(text)
+    with pytest.raises(SandboxError, match="on the host of the Docker engine"):
+        group_of(7, tmp_path, tmp_path)
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    group = group_of(7, tmp_path, tmp_path)
+    assert group.version == version
+    assert set(group.directories) == {tmp_path / folder for folder in folders}
+
+
+def test_the_script_names_what_the_host_looks_for() -> None:
+    assert docker_gate.SCRIPT.endswith("exec cat /run/opjudge/gate/life")
