@@ -216,7 +216,7 @@ def _landlock() -> Requirement:
         "Landlock",
         f"ABI {version_}" if version_ else None,
         "the kernel has none, or it is switched off",
-        "one layer less; the worker wants --allow landlock",
+        "one layer less around every program, which is written to every judgement",
         "Linux 5.13 or newer with the kernel parameter lsm=landlock,...",
     )
 

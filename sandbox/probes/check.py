@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from sandbox import jail
+from sandbox import jail, landlock
 from sandbox.base import Command, Sandbox
 from sandbox.harness import seccomp
 from sandbox.limits import Limits
@@ -37,7 +37,8 @@ def check(sandbox: Sandbox) -> Report:
     findings = [
         _alone(sandbox, probe) if probe.alone else _finding(probe, together) for probe in PROBES
     ]
-    return Report(tuple(findings), polled="polled" in sandbox.describe().get("cgroup", ""))
+    polled = "polled" in sandbox.describe().get("cgroup", "")
+    return Report(tuple(findings), polled, landlocked=landlock.abi() > 0)
 
 
 def _command(which: str, facts: dict[str, object]) -> Command:

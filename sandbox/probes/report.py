@@ -54,10 +54,13 @@ class Report:
     Attributes:
         polled: whether the sandbox says that it watches its limits from outside. Attacks that
             only a control group can stop are then put up with, and recorded.
+        landlocked: whether the kernel has Landlock. What nothing else stops is put up with, and
+            recorded, where it has not.
     """
 
     findings: tuple[Finding, ...]
     polled: bool
+    landlocked: bool = True
 
     @property
     def level(self) -> Level:
@@ -66,7 +69,7 @@ class Report:
         return Level(
             namespaces=self._holds(Layer.NAMESPACES),
             seccomp=self._holds(Layer.SECCOMP),
-            landlock=self._holds(Layer.LANDLOCK),
+            landlock=self.landlocked and self._holds(Layer.LANDLOCK),
             limits=limits if self._holds(Layer.LIMITS) else "none",
             user=self._holds(Layer.USER),
         )
@@ -101,7 +104,8 @@ class Report:
         return [finding for finding in self.findings if not finding.contained]
 
     def _excused(self, finding: Finding) -> bool:
-        return self.polled and finding.probe.needs_group
+        unlocked = not self.landlocked and finding.probe.layer is Layer.LANDLOCK
+        return unlocked or (self.polled and finding.probe.needs_group)
 
     def _put_up_with(self, finding: Finding, allowed: Collection[str]) -> bool:
         return self._excused(finding) or bool({finding.name, finding.probe.layer} & set(allowed))

@@ -18,7 +18,6 @@ from sandbox.dummy import Dummy
 from sandbox.probes import Checked
 
 KERNEL = [] if landlock.abi() else ["device_file"]
-ALLOW = "landlock" if KERNEL else ""
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +41,7 @@ def test_a_name_that_nobody_knows_is_refused_with_those_there_are() -> None:
 
 
 def test_a_sandbox_that_holds_says_so_on_its_record() -> None:
-    checked = self_check(Bubblewrap(), ALLOW)
+    checked = self_check(Bubblewrap(), "")
     facts = checked.describe()
     assert facts["backend"] == "bubblewrap"
     assert facts["level"].startswith("namespaces, seccomp, ")
@@ -52,18 +51,18 @@ def test_a_sandbox_that_holds_says_so_on_its_record() -> None:
 
 def test_one_that_leaks_is_not_used() -> None:
     with pytest.raises(SandboxError, match=r"ptrace \(be traced .*--allow seccomp"):
-        self_check(Bubblewrap(layers=Layers(seccomp=False)), ALLOW)
+        self_check(Bubblewrap(layers=Layers(seccomp=False)), "")
 
 
 def test_unless_that_is_allowed_and_then_it_is_written_down() -> None:
-    checked = self_check(Bubblewrap(layers=Layers(seccomp=False)), f"seccomp,{ALLOW}")
+    checked = self_check(Bubblewrap(layers=Layers(seccomp=False)), "seccomp")
     lowered = checked.describe()["lowered"].split()
     assert {"ptrace", "unshare"} <= set(lowered)
     assert "no seccomp" in checked.describe()["level"]
 
 
 def test_polled_limits_are_allowed_and_written_down() -> None:
-    checked = self_check(Bubblewrap(layers=Layers(cgroup=False)), ALLOW)
+    checked = self_check(Bubblewrap(layers=Layers(cgroup=False)), "")
     assert checked.level.limits == "polled"
     assert checked.lowered == (*KERNEL, "shared_memory")
 
@@ -100,7 +99,7 @@ def worker(tmp_path: Path, *more: str, **environment: str) -> Result:
 
 
 def test_the_worker_logs_the_level_in_one_line(taken: Taken, tmp_path: Path) -> None:
-    result = worker(tmp_path, "--allow", ALLOW)
+    result = worker(tmp_path)
     assert result.exit_code == 0, result.output
     (line,) = (line for line in result.stderr.splitlines() if "sandbox checked" in line)
     assert "namespaces, seccomp, " in line
@@ -115,7 +114,7 @@ def test_a_worker_whose_sandbox_leaks_takes_no_jobs(
     taken: Taken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "make_sandbox", leaky)
-    result = worker(tmp_path, "--allow", ALLOW)
+    result = worker(tmp_path)
     assert result.exit_code == 4
     assert "ptrace (be traced by its parent: traced)" in result.stderr
     assert "CONFIG_SECCOMP_FILTER" in result.stderr
@@ -128,7 +127,7 @@ def test_it_takes_them_if_told_to(
     how: str, taken: Taken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "make_sandbox", leaky)
-    names = f"seccomp,{ALLOW}"
+    names = "seccomp"
     if how == "option":
         result = worker(tmp_path, "--allow", names)
     else:

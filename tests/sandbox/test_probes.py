@@ -45,7 +45,7 @@ def test_every_attack_is_a_probe_and_every_probe_an_attack() -> None:
 
 def test_every_probe_is_contained(whole: Report) -> None:
     assert [f.name for f in whole.findings] == [probe.name for probe in PROBES]
-    assert whole.breaches(() if landlock.abi() else ["landlock"]) == []
+    assert whole.breaches() == []
 
 
 def test_the_level_is_what_was_seen(whole: Report) -> None:
@@ -89,11 +89,10 @@ if os.geteuid() == 0:
 
 def test_without_control_groups_the_limits_are_polled_and_that_is_said() -> None:
     report = check(Bubblewrap(layers=Layers(cgroup=False)))
-    allowed = () if landlock.abi() else ("landlock",)
     assert [f.name for f in report.findings if not f.contained and f.probe.needs_group] == [
         "shared_memory"
     ]
-    assert report.breaches(allowed) == []
+    assert report.breaches() == []
     assert "shared_memory" in report.lowered()
     assert report.level.limits == "polled"
 
@@ -213,9 +212,10 @@ def test_a_sandbox_that_does_not_start_is_its_own_error() -> None:
         check(Bubblewrap(bwrap="/bin/false"))
 
 
-def report_of(*names: str, polled: bool = False) -> Report:
+def report_of(*names: str, polled: bool = False, landlocked: bool = True) -> Report:
     """A report in which exactly these probes got through."""
-    return Report(tuple(Finding(p, p.name not in names, "seen") for p in PROBES), polled)
+    findings = tuple(Finding(p, p.name not in names, "seen") for p in PROBES)
+    return Report(findings, polled, landlocked)
 
 
 def test_a_breach_is_explained_with_its_remedy() -> None:
@@ -234,6 +234,15 @@ def test_what_is_allowed_is_no_breach_but_is_recorded(allowed: list[str]) -> Non
     assert (report.breaches(allowed), report.lowered(allowed)) == ([], ["ptrace"])
     assert [f.name for f in report.breaches(["landlock", "connect"])] == ["ptrace"]
     assert not report.level.seccomp
+
+
+def test_a_kernel_without_landlock_is_put_up_with_and_recorded() -> None:
+    report = report_of("device_file", landlocked=False)
+    assert (report.breaches(), report.lowered()) == ([], ["device_file"])
+    assert not report.level.landlock
+    assert not report_of(landlocked=False).level.landlock
+    assert [f.name for f in report_of("device_file").breaches()] == ["device_file"]
+    assert [f.name for f in report_of("ptrace", landlocked=False).breaches()] == ["ptrace"]
 
 
 def test_polling_excuses_only_what_it_cannot_see() -> None:
