@@ -38,6 +38,17 @@ class Engine:
 def docker_engine() -> Iterator[Engine]:
     """An engine with the tests' image in it."""
     with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(running_engine())
+        except SandboxError as error:
+            pytest.fail(str(error))
+        yield found
+
+
+@contextlib.contextmanager
+def running_engine() -> Iterator[Engine]:
+    """The same outside pytest. Raises SandboxError where it cannot be."""
+    with contextlib.ExitStack() as stack:
         url = None if _answers(None) else stack.enter_context(_daemon())
         yield Engine(url, _image(url))
 
@@ -54,7 +65,7 @@ def _answers(url: str | None) -> bool:
 def _daemon() -> Iterator[str]:
     """Our own engine, for as long as the tests run."""
     if shutil.which("dockerd") is None or os.geteuid() != 0:
-        pytest.fail("the tests of the docker back end need a Docker engine, or root and docker.io")
+        raise SandboxError("needs a Docker engine, or root and the package docker.io")
     # The socket's path has to be short.
     home = Path(tempfile.mkdtemp(prefix="opjudge-docker-", dir="/tmp"))
     url = f"unix://{home}/socket"
@@ -66,7 +77,7 @@ def _daemon() -> Iterator[str]:
             up = eventually(lambda: daemon.poll() is not None or _answers(url), _START_TIMEOUT_S)
             if not up or daemon.poll() is not None:
                 tail = (home / "log").read_text(errors="replace")[-2000:]
-                pytest.fail(f"dockerd does not work on this machine:\n{tail}")
+                raise SandboxError(f"dockerd does not work on this machine:\n{tail}")
             yield url
         finally:
             daemon.terminate()
@@ -113,7 +124,7 @@ def _cache() -> Path:
 
 def _make(suite: str, tarball: Path) -> None:
     if shutil.which("debootstrap") is None or os.geteuid() != 0:
-        pytest.fail("the tests' Docker image is made by debootstrap, as root: install debootstrap")
+        raise SandboxError("the tests' Docker image is made by debootstrap, as root: install it")
     with tempfile.TemporaryDirectory(prefix="opjudge-image-") as folder:
         made = ["debootstrap", "--variant=minbase", "--include=g++", suite, f"{folder}/root"]
         _do(made)
@@ -130,4 +141,4 @@ def _do(argv: list[str]) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         tail = (done.stdout + done.stderr)[-2000:]
-        pytest.fail(f"the tests' Docker image cannot be made here: {argv[0]} said\n{tail}")
+        raise SandboxError(f"the tests' Docker image cannot be made: {argv[0]} said\n{tail}")

@@ -15,6 +15,8 @@ from tests.escapes.demonstration import succeeds
 from tests.escapes.host import Host
 from tests.escapes.trial import Finding
 
+_NOT_RUN = "(all attacks)"
+
 
 class Say:
     """How a finding is told."""
@@ -27,6 +29,7 @@ class Say:
             print(json.dumps({"backend": backend, **_fields(finding)}), flush=True)
             return
         state = "contained" if finding.contained else "ESCAPED"
+        state = "not run" if finding.attack == _NOT_RUN else state
         print(f"{backend:16} {state:9} {finding.verdict:4} {finding.attack}", flush=True)
         for fault in finding.faults:
             print(f"{'':31} {fault}", flush=True)
@@ -71,7 +74,7 @@ def _options(backends: Sequence[str]) -> argparse.Namespace:
 def _try(backend: Backend, attacks: Sequence[Attack], say: Say) -> dict[str, int]:
     why = backend.missing()
     if why is not None:
-        say(backend.name, Finding("(not run)", "", (why,)))
+        say(backend.name, Finding(_NOT_RUN, "", (why,)))
         return {"contained": 0, "escaped": 0, "not_run": len(attacks)}
     contained: set[str] = set()
     escaped: set[str] = set()

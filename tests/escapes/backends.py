@@ -3,6 +3,7 @@
 A back end of another user runs this very program again as that user and reads what it prints.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from sandbox.base import Command, Sandbox, SandboxError
 from sandbox.bubblewrap import Bubblewrap
+from sandbox.docker import Docker
 from sandbox.limits import Limits
 from sandbox.outcome import Status
+from tests.docker_engine import Engine, running_engine
 from tests.escapes.attack import Attack
 from tests.escapes.host import Host
 from tests.escapes.trial import Finding, Trial
@@ -66,6 +69,41 @@ class InProcess(Backend):
                     after = trial.honest()
                     if not after.contained:
                         yield after
+
+
+class Containers(InProcess):
+    """The docker back end, on the engine that the tests use, for as long as attacks are tried.
+
+    Args:
+        runtime: of the engine.
+    """
+
+    def __init__(self, name: str, runtime: str) -> None:
+        super().__init__(name, self._sandbox, as_root=True)
+        self._runtime = runtime
+        self._engine: Engine | None = None
+
+    def missing(self) -> str | None:
+        try:
+            with self._running():
+                return super().missing()
+        except SandboxError as error:
+            return str(error)
+
+    def try_all(self, attacks: Sequence[Attack]) -> Iterator[Finding]:
+        with self._running():
+            yield from super().try_all(attacks)
+
+    def _sandbox(self) -> Sandbox:
+        if self._engine is None:
+            raise SandboxError("no engine runs")
+        return Docker(self._engine.image, url=self._engine.url, runtime=self._runtime)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        with running_engine() as self._engine:
+            yield
+        self._engine = None
 
 
 class AsUser(Backend):
@@ -142,5 +180,10 @@ def registry() -> dict[str, Backend]:
     user: Backend = AsUser("bubblewrap-user")
     if not root:
         user = InProcess("bubblewrap-user", Bubblewrap, as_root=False)
-    known = [InProcess("bubblewrap-root", Bubblewrap, as_root=True), user]
+    known = [
+        InProcess("bubblewrap-root", Bubblewrap, as_root=True),
+        user,
+        Containers("docker-runc", "runc"),
+        Containers("docker-runsc", "runsc"),
+    ]
     return {backend.name: backend for backend in known}
