@@ -22,6 +22,7 @@ ROOTS_HOME = "/root"
 _RECEIVER = f"{jail.HARNESS_ROOT}/sandbox/harness/receive.py"
 _PAGE_BYTES = 4096
 _INODES = 1 << 15
+_EMPTY = "ro,noexec,nosuid,nodev,size=4096,mode=0755"
 # Handles of the host's shared memory keep their numbers inside, which may be high.
 _DESCRIPTORS = 512
 
@@ -186,13 +187,14 @@ def _places(limits: Limits, python: list[Path], hide: Iterable[Path]) -> dict[st
     places[jail.WORK] = f"{common},exec,mode=0777"
     # One page more than is allowed, so that too much can be told from just enough.
     room = 2 * (limits.output_bytes + 2 * _PAGE_BYTES)
+    # The engine would show the kernel's devices and every control group.
+    places["/sys"] = _EMPTY
     places[OUTPUTS] = f"rw,noexec,nosuid,nodev,size={room},nr_inodes=8,uid={NOBODY}"
-    empty = "ro,noexec,nosuid,nodev,size=4096,mode=0755"
     if any(path.is_relative_to(ROOTS_HOME) for path in python):
-        places[ROOTS_HOME] = empty.replace("ro,", "rw,", 1)
+        places[ROOTS_HOME] = _EMPTY.replace("ro,", "rw,", 1)
     for path in hide:
         if path.is_dir() and any(path.is_relative_to(p) for p in python):
-            places[str(path)] = empty
+            places[str(path)] = _EMPTY
     return places
 
 
