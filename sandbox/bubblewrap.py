@@ -30,7 +30,7 @@ from sandbox.identity import Identity
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
 from sandbox.process import Handle, Threads, parent_of
-from sandbox.resident import BubblewrapResident, Tree, run_to_end
+from sandbox.resident import BubblewrapResident, BubblewrapTree
 
 _WAIT = "echo >&0 && read -r _"
 _BECOME = 'exec {drop}"$@" </dev/null'
@@ -106,7 +106,7 @@ class Bubblewrap(Sandbox):
         self._layers = layers or Layers()
 
     def run(self, command: Command, limits: Limits) -> Outcome:
-        return run_to_end(self._start(command, limits))
+        return self._start(command, limits).to_its_end()
 
     def start(self, command: Command, limits: Limits) -> Resident:
         if threading.current_thread() is threading.main_thread():
@@ -240,7 +240,7 @@ class Bubblewrap(Sandbox):
         rules: landlock.Ruleset | None,
         command: Command,
         limits: Limits,
-    ) -> Tree:
+    ) -> BubblewrapTree:
         """Wait for the hello, tie the waiting process down, and let it go."""
         with contextlib.ExitStack() as undo:
             pid = _hello(ours, outputs[1])
@@ -260,7 +260,10 @@ class Bubblewrap(Sandbox):
                 rules.fill(pid)
             ours.sendall(b"\n")
             undo.pop_all()
-        return Tree(outer, Handle(outer.pid), program, init, threads, group, work, *outputs)
+        stdout, stderr, status = outputs
+        return BubblewrapTree(
+            program, init, threads, stdout, stderr, outer, Handle(outer.pid), group, work, status
+        )
 
 
 def _spawn(
@@ -303,25 +306,14 @@ def _user(drop_root: bool) -> str:
 
 def _restrict(pid: int, limits: Limits, cores: Iterable[int]) -> None:
     """Set the limits the kernel keeps per process; children inherit them."""
-    for kind, soft, hard in _resource_limits(limits):
+    # Processes are counted per user namespace; the kernel does not apply that limit to root, the
+    # control group does.
+    processes = ("nproc", limits.processes + 4, limits.processes + 4)
+    for name, soft, hard in (*limits.per_process(), processes):
+        kind = getattr(resource, f"RLIMIT_{name.upper()}")
         ceiling = resource.prlimit(pid, kind)[1]
         if ceiling != resource.RLIM_INFINITY:
             soft, hard = min(soft, ceiling), min(hard, ceiling)
         resource.prlimit(pid, kind, (soft, hard))
     if cores:
         os.sched_setaffinity(pid, cores)
-
-
-def _resource_limits(limits: Limits) -> Iterator[tuple[int, int, int]]:
-    cpu = max(1, -int(-limits.cpu_s // 1))
-    # A backstop only: reservations are not use, and threads and arenas reserve a lot.
-    data = 2 * limits.memory_bytes + (1 << 30)
-    yield resource.RLIMIT_CPU, cpu, cpu + 1
-    yield resource.RLIMIT_DATA, data, data
-    yield resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes
-    # Counted per user namespace; the kernel does not apply it to root, the control group does.
-    yield resource.RLIMIT_NPROC, limits.processes + 4, limits.processes + 4
-    yield resource.RLIMIT_NOFILE, 512, 512
-    yield resource.RLIMIT_STACK, 8 << 20, 64 << 20
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_MEMLOCK):
-        yield kind, 0, 0

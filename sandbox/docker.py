@@ -41,7 +41,7 @@ from sandbox.docker_engine import (
     remove,
 )
 from sandbox.docker_gate import OUTPUTS, Gate, meet, sweep
-from sandbox.docker_resident import DockerResident, Tree, group_of, run_to_end
+from sandbox.docker_resident import DockerResident, DockerTree, group_of
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
 from sandbox.process import Handle, Threads
@@ -97,7 +97,7 @@ class Docker(Sandbox):
         self._plan = Plan(found, runtime, tuple(hide), devices or Devices(), layers or Layers())
 
     def run(self, command: Command, limits: Limits) -> Outcome:
-        return run_to_end(self._start(command, limits))
+        return self._start(command, limits).to_its_end()
 
     def start(self, command: Command, limits: Limits) -> Resident:
         return self._start(command, limits)
@@ -170,7 +170,7 @@ class Docker(Sandbox):
         abi = landlock.abi() if self._plan.layers.landlock and needs_python(command) else 0
         return landlock.Ruleset(abi) if abi else None
 
-    def _hold(self, ident: str, init: int, gate: Gate, undo: contextlib.ExitStack) -> Tree:
+    def _hold(self, ident: str, init: int, gate: Gate, undo: contextlib.ExitStack) -> DockerTree:
         """Take hold of everything about a container whose program still waits."""
         try:
             keeper = Handle(init)
@@ -191,7 +191,9 @@ class Docker(Sandbox):
         except OSError as error:
             raise SandboxError(f"the container ended while it was started: {error}") from error
         forget = functools.partial(self._remove, ident)
-        return Tree(program, keeper, threads, group, tuple(places), stdout, stderr, gate, forget)
+        return DockerTree(
+            program, keeper, threads, stdout, stderr, group, tuple(places), gate, forget
+        )
 
     def _remove(self, ident: str) -> None:
         with engine(self._url) as client:

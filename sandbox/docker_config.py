@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sandbox.base import Command, SandboxError
 from sandbox.docker_gate import OUTPUTS, SCRIPT, SHOWN, SOCKET
 from sandbox.docker_seccomp import profile
 from sandbox.identity import NOBODY
-from sandbox.limits import Limits
+from sandbox.limits import DESCRIPTORS, Limits
 
 PLACES = (jail.WORK, "/tmp", "/dev/shm")  # noqa: S108 - the container's own
 """Where a program can write. Each has the whole quota; their sum is watched."""
@@ -23,8 +23,6 @@ _RECEIVER = f"{jail.HARNESS_ROOT}/sandbox/harness/receive.py"
 _PAGE_BYTES = 4096
 _INODES = 1 << 15
 _EMPTY = "ro,noexec,nosuid,nodev,size=4096,mode=0755"
-# Handles of the host's shared memory keep their numbers inside, which may be high.
-_DESCRIPTORS = 512
 
 Json = Mapping[str, object]
 
@@ -168,17 +166,11 @@ def _interpreter(command: Command) -> list[Path]:
     return paths
 
 
-def _resource_limits(limits: Limits, share: Iterable[int]) -> Iterable[tuple[str, int, int]]:
-    cpu = max(1, -int(-limits.cpu_s // 1))
-    data = 2 * limits.memory_bytes + (1 << 30)  # a backstop; see sandbox.bubblewrap
-    descriptors = max([_DESCRIPTORS, *(2 * fd for fd in share)])
-    yield "cpu", cpu, cpu + 1
-    yield "data", data, data
-    yield "fsize", limits.file_bytes, limits.file_bytes
-    yield "nofile", descriptors, descriptors
-    yield "stack", 8 << 20, 64 << 20
-    for name in ("core", "msgqueue", "memlock"):
-        yield name, 0, 0
+def _resource_limits(limits: Limits, share: Iterable[int]) -> Iterator[tuple[str, int, int]]:
+    # Handles of the host's shared memory keep their numbers inside, which may be high.
+    descriptors = max([DESCRIPTORS, *(2 * fd for fd in share)])
+    for name, soft, hard in limits.per_process():
+        yield (name, descriptors, descriptors) if name == "nofile" else (name, soft, hard)
 
 
 def _places(limits: Limits, python: list[Path], hide: Iterable[Path]) -> dict[str, str]:

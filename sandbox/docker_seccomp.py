@@ -86,18 +86,18 @@ def profile(machine: str | None = None) -> str:
             [
                 *_ORDINARY.split(),
                 *_UNCONDITIONAL,
-                *map(_NEW_NAMES.__getitem__, seccomp._ALLOWED_NEW),
+                *map(_NEW_NAMES.__getitem__, seccomp.ALLOWED_NEW),
             ]
         ),
         # The C library falls back to clone, whose flags can be seen.
         {"names": ["clone3", *_MISSING], "action": _REFUSE, "errnoRet": errno.ENOSYS},
-        _rule(["clone"], (0, seccomp._CLONE_NEW_ANY, 0)),
-        _rule(["socket", "socketpair"], (0, _WORD, seccomp._AF_UNIX)),
+        _rule(["clone"], (0, seccomp.CLONE_NEW_ANY, 0)),
+        _rule(["socket", "socketpair"], (0, _WORD, seccomp.AF_UNIX)),
     ]
     # There is a device node that anybody may make.
     for name, mode_at in (("mknod", 1), ("mknodat", 2)):
         rules += [_rule([name], (mode_at, stat.S_IFMT(_WORD), kind)) for kind in _ORDINARY_FILES]
-    for name, refused in (("ioctl", seccomp._REFUSED_IOCTL), ("fcntl", seccomp._REFUSED_FCNTL)):
+    for name, refused in (("ioctl", seccomp.REFUSED_IOCTL), ("fcntl", seccomp.REFUSED_FCNTL)):
         rules += [_rule([name], (1, mask, value)) for mask, value in other_than(refused)]
     return json.dumps(
         {

@@ -1,6 +1,9 @@
 """What a sandboxed program may use."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+DESCRIPTORS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,16 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) <= 0:
                 raise ValueError(f"limit {name} must be positive, got {getattr(self, name)}")
+
+    def per_process(self) -> Iterator[tuple[str, int, int]]:
+        """What the kernel keeps for each process: the limit's name (setrlimit(2)), soft, hard."""
+        cpu = max(1, -int(-self.cpu_s // 1))
+        # A backstop only: reservations are not use, and threads and arenas reserve a lot.
+        data = 2 * self.memory_bytes + (1 << 30)
+        yield "cpu", cpu, cpu + 1
+        yield "data", data, data
+        yield "fsize", self.file_bytes, self.file_bytes
+        yield "nofile", DESCRIPTORS, DESCRIPTORS
+        yield "stack", 8 << 20, 64 << 20
+        for name in ("core", "msgqueue", "memlock"):
+            yield name, 0, 0

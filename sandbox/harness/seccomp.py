@@ -26,8 +26,8 @@ _LOAD_ARGUMENTS = 16
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 
 _CLONE_THREAD = 0x00010000
-_CLONE_NEW_ANY = 0x7E020000  # NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
-_AF_UNIX = 1
+CLONE_NEW_ANY = 0x7E020000  # NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET
+AF_UNIX = 1
 _X32_BIT = 0x40000000
 _FIRST_SHARED_NUMBER = 424  # from here on every architecture has the same numbers
 
@@ -125,7 +125,7 @@ _SPECIAL = frozenset(
 _DENIED = tuple(name for name in _CALLS if name not in _SPECIAL)
 
 # Newer calls are refused unless listed, so that a newer kernel does not widen the sandbox.
-_ALLOWED_NEW = (
+ALLOWED_NEW = (
     424,  # pidfd_send_signal
     434,  # pidfd_open
     436,  # close_range
@@ -140,8 +140,8 @@ _ALLOWED_NEW = (
     456,  # futex_requeue
 )
 
-_REFUSED_FCNTL = (8, 10, 15, 1024, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY
-_REFUSED_IOCTL = (0x5412, 0x541C, 0x5423)  # TIOCSTI TIOCLINUX TIOCSETD
+REFUSED_FCNTL = (8, 10, 15, 1024, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY
+REFUSED_IOCTL = (0x5412, 0x541C, 0x5423)  # TIOCSTI TIOCLINUX TIOCSETD
 
 Program = list[tuple[int, int, int, int]]
 
@@ -204,17 +204,17 @@ def base_program(arch: Architecture | None = None) -> bytes:
     program = _head(arch)
     # clone3 hides its flags behind a pointer; ENOSYS makes the C library fall back to clone.
     program += _on(call["clone3"], [_refuse(errno.ENOSYS)])
-    for number in _ALLOWED_NEW:
+    for number in ALLOWED_NEW:
         program += _on(number, [allow])
     program += [(_JGE, 0, 1, _FIRST_SHARED_NUMBER), _refuse(errno.ENOSYS)]
     for name in _DENIED:
         if name in call:
             program += _on(call[name], [eperm])
-    program += _on(call["clone"], [_argument(0), (_JSET, 0, 1, _CLONE_NEW_ANY), eperm, allow])
+    program += _on(call["clone"], [_argument(0), (_JSET, 0, 1, CLONE_NEW_ANY), eperm, allow])
     for name in ("socket", "socketpair"):
-        program += _on(call[name], [_argument(0), *_if_equal((_AF_UNIX,), [allow]), eperm])
-    program += _on(call["ioctl"], [_argument(1), *_if_equal(_REFUSED_IOCTL, [eperm]), allow])
-    program += _on(call["fcntl"], [_argument(1), *_if_equal(_REFUSED_FCNTL, [eperm]), allow])
+        program += _on(call[name], [_argument(0), *_if_equal((AF_UNIX,), [allow]), eperm])
+    program += _on(call["ioctl"], [_argument(1), *_if_equal(REFUSED_IOCTL, [eperm]), allow])
+    program += _on(call["fcntl"], [_argument(1), *_if_equal(REFUSED_FCNTL, [eperm]), allow])
     return _assemble([*program, allow])
 
 

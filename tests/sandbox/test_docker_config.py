@@ -44,7 +44,7 @@ def test_by_default_there_is_no_device_and_nothing_of_the_host_but_the_gate() ->
     assert all(mount["ReadOnly"] for mount in config["Mounts"])
 
 
-@pytest.mark.parametrize("refused", [(), (5,), (0, 0xFFFF_FFFF), seccomp._REFUSED_FCNTL])
+@pytest.mark.parametrize("refused", [(), (5,), (0, 0xFFFF_FFFF), seccomp.REFUSED_FCNTL])
 def test_all_but_some_words(refused: tuple[int, ...]) -> None:
     pairs = other_than(refused)
     near = {w + d & 0xFFFF_FFFF for w in (0, *refused) for d in (-2, -1, 0, 1, 2)}
