@@ -1,8 +1,11 @@
 """The sandbox back ends by name. Imported late: each pulls in what only it needs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from judge.cores import environment
 from judge.defaults import DOCKER_IMAGE_VARIABLE, SandboxName
 from judge.errors import UserError
 from sandbox.base import Sandbox, SandboxError
@@ -30,6 +33,16 @@ def make_sandbox(name: SandboxName) -> Sandbox:
         raise UserError(
             f"the sandbox {name!r} does not work on this machine: {error}", code="no-sandbox"
         ) from error
+
+
+@contextmanager
+def warmed(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The sandbox, with warm starts for the harnesses of a judging for as long as this lasts."""
+    sandbox.refill(environment())
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
 
 
 def _docker(image: str) -> Sandbox:

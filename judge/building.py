@@ -6,10 +6,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from judge.cores import environment
 from judge.errors import InfrastructureError
 from judge.verdict import Language
 from sandbox.base import Command, Sandbox
-from sandbox.jail import python_argv
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome, Status
 
@@ -129,8 +129,12 @@ def _build_python(
     if entry not in sources:
         what = "no Python file in the submission" if not sources else "several Python files"
         return _failed(f"{what}: put `solve` in {PYTHON_ENTRY}")
-    argv = python_argv("sandbox.harness.source", entry, str(arity), *sources)
-    command = Command(argv=argv, files={n: files[n] for n in sources}, interpreter=True)
+    command = Command(
+        argv=(entry, str(arity), *sources),
+        files={name: files[name] for name in sources},
+        environment=environment(),
+        module="sandbox.harness.source",
+    )
     outcome = sandbox.run(command, limits)
     log = tidy(outcome)
     if outcome.status is Status.SIGNALLED:

@@ -49,6 +49,11 @@ def share_out(available: Sequence[int] | None = None) -> Cores:
     return Cores(first, tuple(rest) or (first,))
 
 
+def environment(threads: int | None = None) -> dict[str, str]:
+    """What a harness is started with; by default for as many threads as a party has cores."""
+    return {"OMP_NUM_THREADS": str(threads or len(share_out().party))}
+
+
 def favour(thread: int) -> None:
     """Let a thread (0: this one) go before ordinary ones, where we may.
 

@@ -1,7 +1,7 @@
 """The worker's parent process: waits for work, and forks a child for every judgement.
 
 It listens on one RQ queue, and asks the service itself when Redis is away, not configured, or
-has been quiet for a few seconds. It holds a warm sandbox meanwhile. A child dies with it.
+has been quiet for a few seconds. It keeps the sandbox ready for warm starts. A child dies with it.
 """
 
 import math
@@ -25,14 +25,15 @@ from rq.serializers import JSONSerializer
 
 from judge.cache import PackageCache
 from judge.client import Client
+from judge.cores import environment
 from judge.errors import ApiError
 from judge.lease import Interrupts
-from judge.pool import Pool
 from judge.processes import die_with_parent
 from judge.settings import WorkerSettings
 from judge.spool import Spool
 from judge.wire import Claim
 from judge.worker import Evaluate, Work, claim_request, current, hand_in, perform
+from sandbox.base import Sandbox
 
 _LOG = structlog.get_logger("opjudge.worker")
 
@@ -46,13 +47,13 @@ class Dispatcher:
 
     Args:
         evaluate: judges one claimed submission, in the child.
-        pool: where warm sandboxes come from.
+        sandbox: what `evaluate` judges in, kept ready here for warm starts.
     """
 
-    def __init__(self, settings: WorkerSettings, evaluate: Evaluate, pool: Pool) -> None:
+    def __init__(self, settings: WorkerSettings, evaluate: Evaluate, sandbox: Sandbox) -> None:
         self._settings = settings
         self._evaluate = evaluate
-        self._pool = pool
+        self._sandbox = sandbox
         self._token = settings.token()
         self._spool = Spool(settings.home / "spool")
         self._packages = PackageCache(settings.home / "packages")
@@ -77,7 +78,7 @@ class Dispatcher:
                     # RQ's handler, in the moment between its loop and ours.
                     self._stopping = True
         finally:
-            self._pool.close()
+            self._sandbox.close()
             self._client.close()
         _LOG.info("worker stopped", worker=self._settings.name)
 
@@ -89,23 +90,20 @@ class Dispatcher:
     def ready(self) -> Iterator[Work]:
         """Around every judgement, in the parent: everything the child will need."""
         self.deliver_spool()
-        with self._pool.lend() as warm:
-            work = Work(
-                settings=self._settings,
-                connect=self._connect,
-                evaluate=self._evaluate,
-                packages=self._packages,
-                spool=self._spool,
-                warm=warm,
-                interrupts=self._interrupts,
-            )
-            token = current.set(work)
-            try:
-                yield work
-            finally:
-                current.reset(token)
-        if not self._stopping:
-            self._pool.fill()
+        self._refill()
+        work = Work(
+            settings=self._settings,
+            connect=self._connect,
+            evaluate=self._evaluate,
+            packages=self._packages,
+            spool=self._spool,
+            interrupts=self._interrupts,
+        )
+        token = current.set(work)
+        try:
+            yield work
+        finally:
+            current.reset(token)
 
     def enter_child(self) -> None:
         """First thing in a child: die with the parent, and be told to stop by it alone."""
@@ -123,13 +121,17 @@ class Dispatcher:
 
     def _cycle(self) -> None:
         self._take_signals()
-        self._pool.fill()
+        self._refill()
         self.deliver_spool()
         claim = self._poll()
         if claim is not None:
             self._judge(claim)
         elif self._settings.redis_url is None or not self._listen(self._settings.redis_url):
             self._idle()
+
+    def _refill(self) -> None:
+        """Have warm starts ready. In the parent: what it starts outlives a judgement."""
+        self._sandbox.refill(environment())
 
     def _poll(self) -> Claim | None:
         """Ask the service for work; without an answer there is none."""

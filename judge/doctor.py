@@ -1,5 +1,6 @@
 """What a worker needs of its machine: what is there, what a lack costs, what to do about it."""
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -14,12 +15,13 @@ from typing import Any
 
 from judge.backend import make_sandbox
 from judge.errors import UserError
+from judge.selfcheck import attacked
 from sandbox import cgroup, landlock
 from sandbox.base import SandboxError
 from sandbox.bubblewrap import find_bwrap
 from sandbox.harness import seccomp
 from sandbox.limits import Limits
-from sandbox.probes import Report, check
+from sandbox.probes import Report
 
 _PATH_INSIDE = "/usr/bin:/bin"
 _WORKER_PARTS = ("numpy", "redis", "rq", "structlog")
@@ -124,7 +126,8 @@ def diagnose(redis_url: str | None, allowed: Collection[str]) -> Diagnosis:
 
 def _probe() -> tuple[Report | None, str]:
     try:
-        return check(make_sandbox("bubblewrap")), ""
+        with contextlib.closing(make_sandbox("bubblewrap")) as sandbox:
+            return attacked(sandbox), ""
     except (SandboxError, UserError, OSError) as error:
         hint = f" ({_NAMESPACE_REMEDY})" if "namespace" in str(error) else ""
         return None, f"no sandbox starts: {error}{hint}"

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from judge.arena import Arena, SharedMemory
-from judge.cores import Cores, favour
+from judge.cores import Cores, environment, favour
 from judge.verdict import Language, Verdict
 from sandbox.base import Command, Resident, Sandbox
 from sandbox.harness import protocol
 from sandbox.harness.protocol import Arg, Op
-from sandbox.jail import python_argv
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome, Status
 
@@ -92,10 +91,10 @@ class Party:
     def _command(self, library: Library, threads: int) -> Command:
         fds = (self._control.fd, self.arena.memory.fd)
         return Command(
-            argv=python_argv("sandbox.harness", *map(str, (*fds, self.arena.size)), library),
+            argv=(*map(str, (*fds, self.arena.size)), library),
             share=fds,
-            environment={"OMP_NUM_THREADS": str(threads)},
-            interpreter=True,
+            environment=environment(threads),
+            module="sandbox.harness",
         )
 
     @property

@@ -6,12 +6,9 @@ from collections.abc import Callable
 import structlog
 
 from judge.backend import make_sandbox
-from judge.cores import share_out
 from judge.dispatch import Dispatcher
-from judge.judging import BASELINE_LIMITS, JudgingOptions, judge
+from judge.judging import JudgingOptions, judge
 from judge.package import Package
-from judge.party import Party
-from judge.pool import Pool
 from judge.selfcheck import self_check
 from judge.settings import WorkerSettings
 from judge.source import from_files
@@ -27,12 +24,10 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
     options = JudgingOptions(worker=settings.name, device=settings.device)
 
     def evaluate(
-        claim: Claim, package: Package, report: Callable[[Progress], None], warm: Party
+        claim: Claim, package: Package, report: Callable[[Progress], None]
     ) -> JudgementResult:
         source = from_files(claim.files, language=claim.language)
-        return judge(
-            package, source, claim.mode, sandbox, report=report, options=options, warm=warm
-        )
+        return judge(package, source, claim.mode, sandbox, report=report, options=options)
 
     return evaluate
 
@@ -68,6 +63,4 @@ def serve(settings: WorkerSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     sandbox = _checked_sandbox(settings)
-    threads = len(share_out().party)
-    pool = Pool(lambda: Party(sandbox, BASELINE_LIMITS, "torch", threads=threads))
-    Dispatcher(settings, make_evaluate(settings, sandbox), pool).run()
+    Dispatcher(settings, make_evaluate(settings, sandbox), sandbox).run()

@@ -18,7 +18,6 @@ from judge.client import Client, Retry
 from judge.errors import ApiError
 from judge.lease import Abort, Interrupts, Lease, Reason, ended
 from judge.package import Package
-from judge.party import Party
 from judge.settings import WorkerSettings
 from judge.spool import Spool, Undelivered
 from judge.wire import Claim, ClaimRequest, JudgementResult, Progress
@@ -29,7 +28,7 @@ _DELIVERY = Retry(attempts=6, first_s=0.2, factor=2.5, longest_s=8.0)
 
 _GIVES_BACK = (Reason.STOPPING, Reason.TOO_LONG)
 
-Evaluate = Callable[[Claim, Package, Callable[[Progress], None], Party], JudgementResult]
+Evaluate = Callable[[Claim, Package, Callable[[Progress], None]], JudgementResult]
 """Judges a claimed submission; may raise InfrastructureError, and lets Abort through."""
 
 
@@ -47,7 +46,6 @@ class Work:
     evaluate: Evaluate
     packages: PackageCache
     spool: Spool
-    warm: Party
     interrupts: Interrupts
 
 
@@ -85,7 +83,7 @@ def perform(claim: Claim, work: Work, client: Client) -> None:
                     claim.package_hash,
                     lambda: client.worker_package(claim.package_hash),
                 )
-                result = work.evaluate(claim, package, lease.report, work.warm)
+                result = work.evaluate(claim, package, lease.report)
         except Abort as abort:
             log.info("broken off", reason=abort.reason.value)
             if abort.reason in _GIVES_BACK:

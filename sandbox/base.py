@@ -19,13 +19,15 @@ class Command:
     """What to run inside.
 
     Attributes:
-        argv: program and arguments, as seen inside.
+        argv: program and arguments, as seen inside; the arguments alone where `module` is given.
         files: name -> bytes, placed in the private work directory ``/work`` before the start.
         collect: names of files in ``/work`` to bring back after the tree is dead.
         environment: added to the small fixed environment; nothing of the host's is inherited.
         share: host file descriptors (sealed memfds) that stay open inside under the same number.
         cores: CPU cores the program may run on; empty leaves the choice to the system.
         interpreter: mount this process's Python and its packages read-only.
+        module: a module of ``sandbox.harness`` to run with this process's Python, as
+            ``python -m`` would. Only such a program can have a warm start; see `Sandbox.refill`.
     """
 
     argv: Sequence[str]
@@ -35,6 +37,7 @@ class Command:
     share: Sequence[int] = ()
     cores: Sequence[int] = ()
     interpreter: bool = False
+    module: str | None = None
 
 
 class Resident(ABC):
@@ -103,6 +106,17 @@ class Sandbox(ABC):
 
         Raises SandboxError if it could not start.
         """
+
+    def refill(self, environment: Mapping[str, str]) -> None:  # noqa: B027 - nothing need be ready
+        """Have warm starts ready for harness programs with this environment.
+
+        For them `start` and `run` need not load an interpreter and its libraries again. Called
+        between jobs, never while something is timed; returns when all is ready and idle.
+        Raises SandboxError.
+        """
+
+    def close(self) -> None:  # noqa: B027 - nothing need be held
+        """Destroy what `refill` has made. Sandboxes in use are not touched."""
 
     @abstractmethod
     def describe(self) -> dict[str, str]:

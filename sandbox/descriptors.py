@@ -1,13 +1,16 @@
 """Bytes in and bytes out by file descriptor: the host never opens a path a contestant can write."""
 
+import contextlib
 import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from sandbox.base import SandboxError
 
+_FOLDER_MODE = 0o777  # in a sandbox's own place, for its only user
 _OPENAT2 = 437  # the same number on every architecture
 # RESOLVE_NO_XDEV | NO_MAGICLINKS | NO_SYMLINKS | BENEATH
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08
@@ -47,6 +50,25 @@ def read_at_most(fd: int, size_bytes: int) -> bytes:
 def open_directory(path: str) -> int:
     """Open a directory that no contestant could have replaced. The caller closes."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def lay_out(directory: int, files: Mapping[str, bytes]) -> None:
+    """Put files into a work directory where nothing runs yet that could interfere.
+
+    Raises SandboxError if they do not fit, ValueError for a name that leads elsewhere.
+    """
+    try:
+        for name, data in files.items():
+            for folder in reversed(Path(safe_name(name)).parents[:-1]):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=directory)
+                os.chmod(folder, _FOLDER_MODE, dir_fd=directory)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(name, flags, 0o644, dir_fd=directory), "wb") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(data)
+    except OSError as error:
+        raise SandboxError(f"the files do not fit into the work directory: {error}") from error
 
 
 def safe_name(name: str) -> str:

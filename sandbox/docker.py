@@ -13,12 +13,12 @@ import functools
 import os
 import platform
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox import landlock
 from sandbox.base import Command, Resident, Sandbox, SandboxError
-from sandbox.descriptors import open_directory, safe_name
+from sandbox.descriptors import lay_out, open_directory
 from sandbox.docker_config import (
     PLACES,
     ROOTS_HOME,
@@ -124,12 +124,11 @@ class Docker(Sandbox):
     def _start(self, command: Command, limits: Limits) -> DockerResident:
         if any(fd < 3 for fd in command.share):
             raise ValueError("descriptors 0, 1 and 2 cannot be shared")
-        files = {safe_name(name): data for name, data in command.files.items()}
         with contextlib.ExitStack() as undo:
             rules = self._rules(command)
             with contextlib.closing(rules) if rules else contextlib.nullcontext():
                 tree = self._hold(*self._create(command, limits, rules, undo), undo)
-                lay_out(tree.places[0], files)
+                lay_out(tree.places[0], command.files)
                 resident = DockerResident(tree, command, limits)
                 fds = list(command.share)
                 if rules is not None:
@@ -222,22 +221,3 @@ def settle(root: str, places: Sequence[int]) -> None:
             os.fchmod(cover, 0o755)
     finally:
         os.close(cover)
-
-
-def lay_out(directory: int, files: Mapping[str, bytes]) -> None:
-    """Put files into a work directory where nothing runs yet that could interfere.
-
-    Raises SandboxError if they do not fit.
-    """
-    try:
-        for name, data in files.items():
-            for folder in reversed(Path(name).parents[:-1]):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, dir_fd=directory)
-                os.chmod(folder, _FOLDER_MODE, dir_fd=directory)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(name, flags, 0o644, dir_fd=directory), "wb") as file:
-                os.fchmod(file.fileno(), 0o644)
-                file.write(data)
-    except OSError as error:
-        raise SandboxError(f"the files do not fit into the work directory: {error}") from error

@@ -78,7 +78,7 @@ class Handed:
 
 def needs_python(command: Command) -> bool:
     """Whether Python is shown inside: descriptors are received by a program in Python."""
-    return command.interpreter or bool(command.share)
+    return jail.needs_python(command) or bool(command.share)
 
 
 def container(
@@ -117,7 +117,7 @@ def _words(command: Command, handed: Handed) -> list[str]:
     if handed.numbers:
         numbers = ",".join(map(str, handed.numbers))
         words += [sys.executable, "-I", "-S", "-B", _RECEIVER, SOCKET, numbers, str(handed.rules)]
-    return [*words, *command.argv]
+    return [*words, *jail.command_line(command)]
 
 
 def _host_config(plan: Plan, command: Command, limits: Limits, gate: Path) -> dict[str, object]:

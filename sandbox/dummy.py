@@ -56,7 +56,7 @@ class DummyResident(Resident):
             self._child = self._spawn()
         except (OSError, ValueError) as error:
             self._release()
-            raise SandboxError(f"cannot start {command.argv[0]}: {error}") from error
+            raise SandboxError(f"cannot start {jail.command_line(command)[0]}: {error}") from error
         self._started = time.monotonic()
         self.pid = self._child.pid
         self._handle = Handle(self.pid)
@@ -98,7 +98,7 @@ class DummyResident(Resident):
 
         root, work = str(jail.package_root()), str(self._work)
         return subprocess.Popen(
-            [word.replace(jail.HARNESS_ROOT, root) for word in self._command.argv],
+            [word.replace(jail.HARNESS_ROOT, root) for word in jail.command_line(self._command)],
             cwd=self._work,
             env=jail.environment(self._command) | dict.fromkeys(("HOME", "TMPDIR"), work),
             stdin=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from sandbox.base import SandboxError
 NOBODY = 65534
 _DROP = (
     "setpriv --reuid=65534 --regid=65534 --clear-groups "
-    "--inh-caps=-all --ambient-caps=-all --bounding-set=-all -- "
+    "--inh-caps=-all{kept} --ambient-caps=-all{kept} --bounding-set=-all{kept} -- "
 )
 
 
@@ -31,12 +31,13 @@ class Identity:
 
     Args:
         root: whether this process is root, so that the program has to be dropped to nobody.
+        admin: let the program keep CAP_SYS_ADMIN over its own namespaces. Only for one of ours.
 
     Raises SandboxError where that cannot be done.
     """
 
-    def __init__(self, root: bool) -> None:
-        self._root = root
+    def __init__(self, root: bool, *, admin: bool = False) -> None:
+        self._root, self._admin = root, admin
         self._pipe: list[int] = []
         if root:
             if shutil.which("setpriv", path="/usr/bin:/bin") is None:
@@ -54,15 +55,17 @@ class Identity:
     @property
     def prefix(self) -> str:
         """Shell words that run the rest of the line as the program's user."""
-        return _DROP if self._root else ""
+        return _DROP.format(kept=",+sys_admin" if self._admin else "") if self._root else ""
 
     def options(self) -> list[str]:
         """bwrap's options for it, capabilities included."""
-        if not self._root:
-            return ["--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
-        options = ["--uid", "0", "--gid", "0", "--cap-drop", "ALL"]
-        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+        user = str(0 if self._root else NOBODY)
+        options = ["--uid", user, "--gid", user, "--cap-drop", "ALL"]
+        kept = ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"] if self._root else []
+        for capability in (*kept, *(["CAP_SYS_ADMIN"] if self._admin else [])):
             options += ["--cap-add", capability]
+        if not self._root:
+            return options
         return [*options, "--info-fd", str(self._pipe[1]), "--userns-block-fd", "0"]
 
     def establish(self, stdin: socket.socket) -> None:

@@ -11,6 +11,8 @@ from sandbox.limits import Limits
 
 WORK = "/work"
 HARNESS_ROOT = "/.opjudge"
+INODES = 16_384
+"""Files and folders in the work directory, where its maker can limit them."""
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")
@@ -41,16 +43,20 @@ _NAMESPACES = (
 )
 
 
-def python_argv(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of `sandbox.harness` inside, with this Python.
-
-    Needs ``Command(interpreter=True)``. `module` is a full name such as ``"sandbox.harness"``.
-    """
+def command_line(command: Command) -> list[str]:
+    """What is executed inside."""
+    if command.module is None:
+        return [*command.argv]
     code = (
         f"import sys; sys.path.insert(0, {HARNESS_ROOT!r}); import runpy; "
-        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+        f"runpy.run_module({command.module!r}, run_name='__main__', alter_sys=True)"
     )
-    return [sys.executable, "-I", "-B", "-c", code, *arguments]
+    return [sys.executable, "-I", "-B", "-c", code, *command.argv]
+
+
+def needs_python(command: Command) -> bool:
+    """Whether this process's Python has to be there."""
+    return command.interpreter or command.module is not None
 
 
 def package_root() -> Path:
@@ -147,8 +153,8 @@ def interpreter_mounts(hide: Iterable[Path]) -> list[str]:
     return options
 
 
-def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
-    """Options for the one writable place and the files in it (name -> descriptor).
+def private_mounts(limits: Limits) -> list[str]:
+    """Options for the one writable place.
 
     /tmp and /dev/shm are links into /work, so that a single quota covers everything written.
     """
@@ -158,10 +164,6 @@ def private_mounts(limits: Limits, files: Mapping[str, int]) -> list[str]:
     for link, up, name in (("/tmp", "", ".tmp"), ("/dev/shm", "../", ".shm")):  # noqa: S108
         options += ["--perms", "1777", "--dir", f"{WORK}/{name}"]
         options += ["--symlink", f"{up}{WORK[1:]}/{name}", link]
-    for name, fd in files.items():
-        for folder in reversed(Path(name).parents[:-1]):
-            options += ["--perms", "0777", "--dir", f"{WORK}/{folder}"]
-        options += ["--perms", "0644", "--file", str(fd), f"{WORK}/{name}"]
     return options
 
 

@@ -141,15 +141,19 @@ def parent_of(pid: int) -> int:
     return int(stat_fields(pid)[1])
 
 
-def tree_usage(root: int) -> Usage:
-    """What everything below `root` uses (`root` itself not counted)."""
+def tree_usage(root: int, inherited_bytes: int = 0) -> Usage:
+    """What everything below `root` uses (`root` itself not counted).
+
+    Args:
+        inherited_bytes: memory that each of them shares with the process it was forked from.
+    """
     memory, cpu, threads = 0, 0.0, 0
     pending = _children(root)
     while pending:
         pid = pending.pop()
         try:
             fields = stat_fields(pid)
-            memory += _private_bytes(pid)
+            memory += max(0, private_bytes(pid) - inherited_bytes)
         except OSError:
             continue
         cpu += sum(map(int, fields[11:15])) / _TICKS_PER_S
@@ -172,7 +176,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _private_bytes(pid: int) -> int:
+def private_bytes(pid: int) -> int:
     """Resident pages less shared ones: what the host shares with the program does not count."""
     _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
     return (int(resident) - int(shared)) * _PAGE_BYTES

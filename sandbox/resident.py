@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 
@@ -20,21 +21,27 @@ class BubblewrapTree(Tree):
     """See `Tree`.
 
     Attributes:
-        launched, outer: the bwrap outside, which reports the exit code and dies with its maker.
+        last: what writes the exit code and ends after all else: the bwrap outside, or process 1
+            of a sandbox made by a template.
+        launched: the bwrap outside, to be reaped by its maker; None if a template made it.
+        inherited_bytes: private memory that the program had from its template when it began.
+        leash: process 1 of a sandbox made by a template ends when this is closed.
         group: the control group, None where the limits are polled.
         work: the private work directory.
-        status: a memory file, written by the outer bwrap only; like `stdout` and `stderr`.
+        status: a memory file, written by `last` only; like `stdout` and `stderr`.
     """
 
-    launched: subprocess.Popen[bytes]
-    outer: Handle
+    last: Handle
+    launched: subprocess.Popen[bytes] | None
+    inherited_bytes: int
+    leash: socket.socket | None
     group: Group | None
     work: int
     status: int
 
     def usage(self) -> Usage:
         """What the tree uses now, tmpfs included where nothing else accounts for it."""
-        usage = tree_usage(self.init.pid)
+        usage = tree_usage(self.init.pid, self.inherited_bytes)
         stored = os.fstatvfs(self.work)
         stored_bytes = (stored.f_blocks - stored.f_bfree) * stored.f_frsize
         return Usage(usage.memory_bytes + stored_bytes, usage.cpu_s, usage.threads)
@@ -44,8 +51,10 @@ class BubblewrapTree(Tree):
         for fd in (self.work, self.stdout, self.stderr, self.status):
             os.close(fd)
         self.threads.close()
-        for handle in (self.program, self.init, self.outer):
+        for handle in (self.program, self.init, self.last):
             handle.close()
+        if self.leash is not None:
+            self.leash.close()
         if self.group is not None and not self.group.close():
             raise SandboxError(f"control group {self.group.directories[0]} cannot be removed")
 
@@ -61,8 +70,8 @@ class BubblewrapResident(Held[BubblewrapTree]):
     def _end(self, ended_itself: bool, wall_s: float) -> Outcome:
         tree = self.tree
         if ended_itself and self._verdict is None:
-            # The outer bwrap has the exit code to write; it ends as soon as it has.
-            tree.outer.wait(KILL_TIMEOUT_S)
+            # It has the exit code to write, and ends as soon as it has.
+            tree.last.wait(KILL_TIMEOUT_S)
         self._kill()
         code = self._exit_code() if ended_itself and self._verdict is None else None
         status, number = classify(code, full=os.fstatvfs(tree.work).f_bfree == 0)
@@ -79,16 +88,17 @@ class BubblewrapResident(Held[BubblewrapTree]):
         )
 
     def _kill(self) -> None:
-        """Kill everything inside and see it gone: process 1 ends last, and bwrap after it."""
+        """Kill everything inside and see it gone: process 1 ends last, and bwrap (if any) after."""
         self.tree.init.send(signal.SIGKILL)
-        for what in (self.tree.init, self.tree.outer):
+        for what in (self.tree.init, self.tree.last):
             if not what.wait(KILL_TIMEOUT_S):
                 raise SandboxError(f"process {what.pid} of the sandbox survived SIGKILL")
-        if os.getpid() == self._maker:
-            self.tree.launched.wait()
-        else:
+        launched = self.tree.launched
+        if launched is not None and os.getpid() == self._maker:
+            launched.wait()
+        elif launched is not None:
             # Not our child: its maker reaps it. Keep Popen from trying.
-            self.tree.launched.returncode = 0
+            launched.returncode = 0
 
     def _exit_code(self) -> int | None:
         for line in read_at_most(self.tree.status, 1 << 16).splitlines():

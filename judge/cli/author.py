@@ -26,7 +26,7 @@ def verify(
     output = make_output(as_json)
     package = load_package(folder)
     with needs("worker"):
-        from judge.backend import make_sandbox
+        from judge.backend import make_sandbox, warmed
         from judge.verify import Verified
         from judge.verify import verify as verify_package
 
@@ -41,7 +41,8 @@ def verify(
         table.add_row(path, wanted, verdict_text(result.verdict), ratio(result.score), mark)
         output.say(f"{path}: {result.verdict} {'' if verified.ok else verified.complaint}")
 
-    verified = verify_package(package, make_sandbox(sandbox), done=done, only=only or ())
+    with warmed(make_sandbox(sandbox)) as ready:
+        verified = verify_package(package, ready, done=done, only=only or ())
     ok = all(entry.ok for entry in verified)
     document = {
         "problem": package.slug,

@@ -83,7 +83,8 @@ def judge_here(
 ) -> JudgementResult:
     """Judge in this process. Raises UserError if this installation cannot."""
     with needs("worker"):
-        from judge.backend import make_sandbox
+        from judge.backend import make_sandbox, warmed
         from judge.judging import judge
 
-    return judge(package, source, mode, make_sandbox(sandbox), report=report)
+    with warmed(make_sandbox(sandbox)) as ready:
+        return judge(package, source, mode, ready, report=report)

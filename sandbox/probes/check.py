@@ -1,7 +1,7 @@
 """Runs the probes: most of them together in one sandbox, those that are to be killed alone."""
 
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox import jail, landlock
@@ -27,29 +27,37 @@ _TIMES_OVER = 4
 _CALLS = ("bpf", "keyctl", "mount", "ptrace", "umount2", "unshare")
 
 
-def check(sandbox: Sandbox) -> Report:
+def check(sandbox: Sandbox, environment: Mapping[str, str] | None = None) -> Report:
     """Attack a sandbox and see what happens. Takes about a second.
+
+    Args:
+        environment: of the attacking programs; the one it has warm starts for tells on those.
 
     Raises SandboxError if it cannot start a program at all.
     """
+    environment = environment or {}
     with Bait() as bait:
-        together = _together(sandbox, bait)
+        together = _together(sandbox, environment, bait)
     findings = [
-        _alone(sandbox, probe) if probe.alone else _finding(probe, together) for probe in PROBES
+        _alone(sandbox, environment, probe) if probe.alone else _finding(probe, together)
+        for probe in PROBES
     ]
     polled = "polled" in sandbox.describe().get("cgroup", "")
     return Report(tuple(findings), polled, landlocked=landlock.abi() > 0)
 
 
-def _command(which: str, facts: dict[str, object]) -> Command:
+def _command(which: str, environment: Mapping[str, str], facts: dict[str, object]) -> Command:
     return Command(
-        argv=[sys.executable, "-I", "-S", "-B", _SCRIPT, which, json.dumps(facts)],
+        argv=(_SCRIPT, which, json.dumps(facts)),
         files={_SCRIPT: Path(__file__).with_name(_SCRIPT).read_bytes()},
-        interpreter=True,
+        environment=environment,
+        module="sandbox.harness.script",
     )
 
 
-def _together(sandbox: Sandbox, bait: Bait) -> dict[str, tuple[bool, str]]:
+def _together(
+    sandbox: Sandbox, environment: Mapping[str, str], bait: Bait
+) -> dict[str, tuple[bool, str]]:
     """Whether each attack got what it was after, and what it saw."""
     numbers = seccomp.architecture().numbers
     facts = {
@@ -63,7 +71,7 @@ def _together(sandbox: Sandbox, bait: Bait) -> dict[str, tuple[bool, str]]:
         "quota": _TOGETHER.file_bytes,
         "calls": {name: numbers[name] for name in _CALLS} | {"io_uring_setup": 425},
     }
-    outcome = sandbox.run(_command("together", facts), _TOGETHER)
+    outcome = sandbox.run(_command("together", environment, facts), _TOGETHER)
     answers = {name: (got, seen) for name, got, seen in _lines(outcome)}
     if bait.was_signalled():
         answers["host_signal"] = (True, f"process {bait.pid} got it")
@@ -92,13 +100,13 @@ def _finding(probe: Probe, answers: dict[str, tuple[bool, str]]) -> Finding:
     return Finding(probe, not got, seen)
 
 
-def _alone(sandbox: Sandbox, probe: Probe) -> Finding:
+def _alone(sandbox: Sandbox, environment: Mapping[str, str], probe: Probe) -> Finding:
     """Contained if it was stopped on the way: killed, or refused what it asked for."""
     facts: dict[str, object] = {
         "bytes": _TIMES_OVER * _ALONE.memory_bytes,
         "count": _TIMES_OVER * _ALONE.processes,
     }
-    outcome = sandbox.run(_command(probe.name, facts), _ALONE)
+    outcome = sandbox.run(_command(probe.name, environment, facts), _ALONE)
     got = outcome.stdout.startswith(b"got")
     seen = outcome.stdout.decode(errors="replace").strip() if got else str(outcome.status)
     return Finding(probe, not got, seen)

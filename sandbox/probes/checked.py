@@ -1,6 +1,6 @@
 """A sandbox with the result of its self-check written to its record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sandbox.base import Command, Resident, Sandbox
 from sandbox.limits import Limits
@@ -26,6 +26,12 @@ class Checked(Sandbox):
 
     def start(self, command: Command, limits: Limits) -> Resident:
         return self._sandbox.start(command, limits)
+
+    def refill(self, environment: Mapping[str, str]) -> None:
+        self._sandbox.refill(environment)
+
+    def close(self) -> None:
+        self._sandbox.close()
 
     def describe(self) -> dict[str, str]:
         lowered = " ".join(self.lowered) or "nothing"

@@ -1,7 +1,7 @@
 """What the self-check found."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.probes.catalog import LAYERS, Layer, Probe
 
@@ -61,6 +61,11 @@ class Report:
     findings: tuple[Finding, ...]
     polled: bool
     landlocked: bool = True
+
+    def worst(self, other: "Report") -> "Report":
+        """Of every probe the finding that is not contained, if either is not."""
+        pairs = zip(self.findings, other.findings, strict=True)
+        return replace(self, findings=tuple(b if a.contained else a for a, b in pairs))
 
     @property
     def level(self) -> Level:

@@ -17,7 +17,7 @@ from judge.verdict import Language, Verdict
 from sandbox.base import Command, Sandbox
 from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.dummy import Dummy
-from sandbox.jail import python_argv
+from sandbox.jail import command_line
 from sandbox.limits import Limits
 from tests.escapes.attack import MARK, Attack
 from tests.escapes.host import Host
@@ -113,7 +113,7 @@ def _drive(
         built = build(Bubblewrap(), attack.language, files, 5, BUILD_LIMITS)
         assert built.ok, built.log
         files = {"solution.so": built.artifact}
-    argv = python_argv("sandbox.harness")
+    argv = command_line(Command((), module="sandbox.harness"))
     argv[argv.index("-c") + 1] = _DRIVER
     watched = Watched(sandbox, host.nonce)
     for _ in range(1 + attack.twice):

@@ -1,15 +1,17 @@
 """A small numpy problem, judged for real: fast, because nothing has to import torch inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from judge.backend import warmed
 from judge.effort import Effort
 from judge.judging import JudgingOptions, judge
 from judge.package import Package, load_package
 from judge.source import parse_upload
 from judge.verdict import Mode
 from judge.wire import JudgementResult
+from sandbox.base import Sandbox
 from sandbox.bubblewrap import Bubblewrap
 from tests.fixtures import write_package
 
@@ -30,8 +32,9 @@ def solve(x, y, eps):
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Bubblewrap:
-    return Bubblewrap()
+def sandbox() -> Iterator[Sandbox]:
+    with warmed(Bubblewrap()) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +49,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 @pytest.fixture
-def judged(package: Package, sandbox: Bubblewrap) -> Judge:
+def judged(package: Package, sandbox: Sandbox) -> Judge:
     """Judge a source text: ``judged(text, filename="s.py", mode=Mode.RANKED, package=...)``."""
 
     def run(

@@ -278,7 +278,7 @@ def test_the_parser_is_never_run_in_this_process() -> None:
     box = Scripted(Status.SIGNALLED, exit_code=139, signal=11)
     assert "parser crashed" in python(b"x", box=box).log
     (command,) = box.commands
-    assert command.interpreter
+    assert command.module == "sandbox.harness.source"
     assert list(command.files) == ["mine.py"]
 
 

@@ -1,5 +1,6 @@
 """What a worker does about its sandbox before it takes jobs."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def test_a_name_that_nobody_knows_is_refused_with_those_there_are() -> None:
 
 
 def test_a_sandbox_that_holds_says_so_on_its_record() -> None:
-    checked = self_check(Bubblewrap(), "")
-    facts = checked.describe()
+    with closing(self_check(Bubblewrap(), "")) as checked:
+        facts = checked.describe()
     assert facts["backend"] == "bubblewrap"
     assert facts["level"].startswith("namespaces, seccomp, ")
     if facts["cgroup"] in ("v1", "v2") and not KERNEL:
@@ -55,14 +56,15 @@ def test_one_that_leaks_is_not_used() -> None:
 
 
 def test_unless_that_is_allowed_and_then_it_is_written_down() -> None:
-    checked = self_check(Bubblewrap(layers=Layers(seccomp=False)), "seccomp")
-    lowered = checked.describe()["lowered"].split()
-    assert {"ptrace", "unshare"} <= set(lowered)
-    assert "no seccomp" in checked.describe()["level"]
+    with closing(self_check(Bubblewrap(layers=Layers(seccomp=False)), "seccomp")) as checked:
+        facts = checked.describe()
+    assert {"ptrace", "unshare"} <= set(facts["lowered"].split())
+    assert "no seccomp" in facts["level"]
 
 
 def test_polled_limits_are_allowed_and_written_down() -> None:
-    checked = self_check(Bubblewrap(layers=Layers(cgroup=False)), "")
+    with closing(self_check(Bubblewrap(layers=Layers(cgroup=False)), "")) as checked:
+        pass
     assert checked.level.limits == "polled"
     assert checked.lowered == (*KERNEL, "shared_memory")
 
@@ -82,7 +84,9 @@ class Taken:
         return self
 
     def run(self) -> None:
-        """Takes its jobs."""
+        """Takes its jobs, and closes up."""
+        for sandbox in self.sandboxes:
+            sandbox.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 from uuid import UUID
 
 import httpx2
@@ -13,7 +12,6 @@ from judge.client import Client
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.lease import Abort, Interrupts, Reason
 from judge.package import Package, load_package, pack
-from judge.party import Party
 from judge.settings import WorkerSettings
 from judge.spool import Spool, Undelivered
 from judge.verdict import Status, Verdict
@@ -52,7 +50,6 @@ class Bench:
             evaluate=evaluate,
             packages=PackageCache(self._home / "packages"),
             spool=self.spool,
-            warm=cast(Party, None),
             interrupts=self.interrupts,
         )
 
@@ -70,14 +67,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path)
 
 
-def accept(_claim: Claim, package: Package, _report: Report, _warm: Party) -> JudgementResult:
+def accept(_claim: Claim, package: Package, _report: Report) -> JudgementResult:
     return make_result(package_hash=package.hash)
 
 
 def failing(error: BaseException) -> Evaluate:
-    def evaluate(
-        _claim: Claim, _package: Package, _report: Report, _warm: Party
-    ) -> JudgementResult:
+    def evaluate(_claim: Claim, _package: Package, _report: Report) -> JudgementResult:
         raise error
 
     return evaluate
@@ -95,7 +90,7 @@ def test_the_result_is_handed_in_under_the_lease(bench: Bench) -> None:
 def test_judging_gets_the_package_the_judgement_names(bench: Bench) -> None:
     seen: list[Package] = []
 
-    def evaluate(claim: Claim, package: Package, report: Report, _warm: Party) -> JudgementResult:
+    def evaluate(claim: Claim, package: Package, report: Report) -> JudgementResult:
         seen.append(package)
         report(Progress(status=Status.BUILDING))
         assert claim == bench.claim
@@ -177,8 +172,8 @@ def test_a_service_that_stays_away_finds_the_result_later(bench: Bench) -> None:
 def test_a_worker_told_to_stop_does_not_wait_for_the_service(bench: Bench) -> None:
     bench.api.on(RESULT, httpx2.ConnectError("refused"))
 
-    def evaluate(claim: Claim, package: Package, report: Report, warm: Party) -> JudgementResult:
-        result = accept(claim, package, report, warm)
+    def evaluate(claim: Claim, package: Package, report: Report) -> JudgementResult:
+        result = accept(claim, package, report)
         bench.interrupts.reason = Reason.STOPPING
         return result
 

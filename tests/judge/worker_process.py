@@ -8,16 +8,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from judge.dispatch import Dispatcher
 from judge.package import Package
-from judge.party import Party
-from judge.pool import Pool
 from judge.settings import WorkerSettings
 from judge.wire import Claim, JudgementResult, Progress
+from sandbox.dummy import Dummy
 from tests.judge.samples import make_result
-from tests.judge.test_pool import FakeParty
 
 
 def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None) -> None:
@@ -31,9 +28,8 @@ def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None)
     )
 
     def evaluate(
-        claim: Claim, package: Package, report: Callable[[Progress], None], warm: Party
+        claim: Claim, package: Package, report: Callable[[Progress], None]
     ) -> JudgementResult:
-        assert cast(FakeParty, warm).calls == ["ready"]
         note(data_dir / f"judging-{claim.attempt}", str(os.getpid()))
         if behaviour == "wait" or (behaviour == "wait-once" and claim.attempt == 1):
             signal.pause()
@@ -41,8 +37,7 @@ def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None)
             os._exit(13)
         return make_result(package_hash=package.hash, message=f"attempt {claim.attempt}")
 
-    pool = Pool(lambda: cast(Party, FakeParty()))
-    Dispatcher(settings, evaluate, pool).run()
+    Dispatcher(settings, evaluate, Dummy()).run()
 
 
 def note(path: Path, text: str) -> None:

@@ -1,13 +1,17 @@
 """Every bundled submission gets the verdict its package says, judged for real."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from judge.backend import warmed
 from judge.effort import Effort
 from judge.expected import Expectation
 from judge.judging import JudgingOptions
 from judge.package import Package, bundled_problems, expectations, load_all
 from judge.verdict import Mode, Verdict
 from judge.verify import verify
+from sandbox.base import Sandbox
 from sandbox.bubblewrap import Bubblewrap
 
 PACKAGES = load_all(bundled_problems())
@@ -23,15 +27,14 @@ OPERATORS = {"vector_add", "row_softmax", "rms_norm", "matmul", "prefix_sum", "c
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Bubblewrap:
-    return Bubblewrap()
+def sandbox() -> Iterator[Sandbox]:
+    with warmed(Bubblewrap()) as ready:
+        yield ready
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("package", "expectation"), CASES)
-def test_the_expected_verdict(
-    package: Package, expectation: Expectation, sandbox: Bubblewrap
-) -> None:
+def test_the_expected_verdict(package: Package, expectation: Expectation, sandbox: Sandbox) -> None:
     (verified,) = verify(package, sandbox, options=OPTIONS, only=[expectation.path])
     assert verified.ok, verified.complaint
 

@@ -15,7 +15,6 @@ from sandbox import jail
 from sandbox.base import Command, SandboxError
 from sandbox.bubblewrap import Bubblewrap, Layers, find_bwrap
 from sandbox.dummy import Dummy
-from sandbox.jail import python_argv
 from sandbox.outcome import Status
 from tests.sandbox.conftest import LIMITS, python, shell
 
@@ -219,8 +218,8 @@ def test_hidden_directories_are_empty(box: Bubblewrap) -> None:
 
 
 def test_the_harness_package_can_be_imported_and_the_judge_cannot(box: Bubblewrap) -> None:
-    argv = python_argv("sandbox.harness.source", "a.py", "1", "a.py")
-    outcome = box.run(Command(argv, files={"a.py": b"def solve(x): ..."}, interpreter=True), LIMITS)
+    argv, files = ("a.py", "1", "a.py"), {"a.py": b"def solve(x): ..."}
+    outcome = box.run(Command(argv, files, module="sandbox.harness.source"), LIMITS)
     assert outcome.status is Status.OK, outcome
     code = "import sys; sys.path.insert(0, '/.opjudge'); import sandbox, sandbox.{}"
     assert box.run(python(code.format("harness")), LIMITS).status is Status.OK
@@ -261,7 +260,7 @@ def test_no_bwrap_is_said_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_sandbox_that_cannot_be_built_says_why() -> None:
-    with pytest.raises(SandboxError, match=r"could not build"):
+    with pytest.raises(SandboxError, match=r"could not be built"):
         Bubblewrap(bwrap="/bin/false").run(Command(["true"]), LIMITS)
     with pytest.raises(SandboxError, match="cannot run"):
         Bubblewrap(bwrap="/nonexistent/bwrap").run(Command(["true"]), LIMITS)

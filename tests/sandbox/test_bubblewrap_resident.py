@@ -348,7 +348,7 @@ def test_an_error_in_the_keeper_is_raised_to_the_caller() -> None:
     thread = threading.Thread(target=start)
     thread.start()
     thread.join()
-    assert "could not build" in str(errors[0]) or "cannot run" in str(errors[0])
+    assert "could not be built" in str(errors[0]) or "cannot run" in str(errors[0])
 
 
 def test_starting_and_ending_are_quick(box: Bubblewrap) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from sandbox.base import Command, SandboxError
 from sandbox.dummy import Dummy
-from sandbox.jail import python_argv
 from sandbox.outcome import Status
 from tests.sandbox.conftest import LIMITS, dies, eventually, python, shell
 
@@ -69,8 +68,8 @@ def test_stop_resume_and_the_end_of_the_session(closing: list[int]) -> None:
 
 
 def test_the_harness_is_found_without_mounts() -> None:
-    argv = python_argv("sandbox.harness.source", "a.py", "1", "a.py")
-    outcome = DUMMY.run(Command(argv, files={"a.py": b"def solve(x): ..."}), LIMITS)
+    argv, files = ("a.py", "1", "a.py"), {"a.py": b"def solve(x): ..."}
+    outcome = DUMMY.run(Command(argv, files, module="sandbox.harness.source"), LIMITS)
     assert outcome.status is Status.OK, outcome
 
 

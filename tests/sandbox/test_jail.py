@@ -65,12 +65,11 @@ def test_only_what_is_mounted_needs_hiding(tmp_path: Path) -> None:
 
 
 def test_one_quota_for_everything_that_can_be_written() -> None:
-    options = jail.private_mounts(Limits(file_bytes=12345), {"a/b": 7})
+    options = jail.private_mounts(Limits(file_bytes=12345))
     assert options.count("--tmpfs") == 1
     assert options[options.index("--size") + 1] == "12345"
     links = pairs(options, "--symlink")
     assert links == [("work/.tmp", "/tmp"), ("../work/.shm", "/dev/shm")]
-    assert pairs(options, "--file") == [("7", "/work/a/b")]
 
 
 def test_the_environment_follows_the_cores() -> None:
@@ -81,13 +80,21 @@ def test_the_environment_follows_the_cores() -> None:
     assert (none["HOME"], two["HOME"]) == ("/work", "/h")
 
 
-def test_python_argv_runs_a_harness_module() -> None:
-    argv = jail.python_argv("sandbox.harness.source", "a", "b")
+def test_a_module_of_the_harness_is_run_with_this_python() -> None:
+    command = Command(("a", "b"), module="sandbox.harness.source")
+    assert jail.needs_python(command)
+    argv = jail.command_line(command)
     assert argv[0] == sys.executable
     assert "-I" in argv
     assert argv[-2:] == ["a", "b"]
     assert jail.HARNESS_ROOT in argv[-3]
     assert (jail.package_root() / "sandbox" / "harness" / "source.py").exists()
+
+
+def test_any_other_program_is_run_as_it_is() -> None:
+    command = Command(("/bin/ls", "-l"))
+    assert not jail.needs_python(command)
+    assert jail.command_line(command) == ["/bin/ls", "-l"]
 
 
 def test_an_ordinary_user_is_mapped_by_bwrap_alone() -> None:

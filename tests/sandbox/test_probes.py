@@ -208,7 +208,7 @@ def test_a_probe_without_an_answer_is_not_contained(stdout: bytes) -> None:
 
 
 def test_a_sandbox_that_does_not_start_is_its_own_error() -> None:
-    with pytest.raises(SandboxError, match="could not build"):
+    with pytest.raises(SandboxError, match="could not be built"):
         check(Bubblewrap(bwrap="/bin/false"))
 
 
