@@ -378,7 +378,7 @@ def test_a_start_that_cannot_be_made_is_an_error_and_not_the_end(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(warm._template, "_kept", ("/work/nowhere",))
-        with pytest.raises(SandboxError, match="built: .*No such file"):
+        with pytest.raises(SandboxError, match=r"built: .*No such file"):
             run(warm, "print(1)")
     assert imported(warm, script(LOOK))
 
