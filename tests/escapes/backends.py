@@ -61,8 +61,7 @@ class InProcess(Backend):
         return None if outcome.status is Status.OK else f"/bin/true: {outcome.status}"
 
     def try_all(self, attacks: Sequence[Attack]) -> Iterator[Finding]:
-        with Host() as host:
-            trial = Trial(host, self._make())
+        with Host() as host, Trial(host, self._make()) as trial:
             for i, attack in enumerate(attacks, 1):
                 yield trial.attempt(attack)
                 if i % HONEST_EVERY == 0 or i == len(attacks):

@@ -96,7 +96,8 @@ def _accepted_unchecked(attack: Attack, host: Host) -> bool:
         stack.enter_context(patch.object(tracks, "unchanged", lambda *_: True))
         stack.enter_context(patch.object(tracks, "inputs_intact", lambda *_: True))
         stack.enter_context(patch.object(Arena, "guards_intact", lambda *_: True))
-        return Trial(host).judge(attack).verdict is Verdict.AC
+        with Trial(host) as trial:
+            return trial.judge(attack).verdict is Verdict.AC
 
 
 def _leaks_while_building(attack: Attack, host: Host) -> bool:

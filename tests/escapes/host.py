@@ -63,6 +63,13 @@ class Host:
         self._victim = self._start_victim()
         self._listeners = self._listen()
         self._known = self._state()
+        self._standing: set[int] = set()
+        self._standing_groups: set[str] = set()
+
+    def expect(self) -> None:
+        """What a watched sandbox has made by now belongs there: its template for warm starts."""
+        self._standing = set(self._marked())
+        self._standing_groups = set(_groups())
 
     def facts(self) -> dict[str, str | int]:
         """What attacks are told."""
@@ -87,9 +94,12 @@ class Host:
         now = self._state()
         found = [f"{name} changed" for name, was in self._known.items() if now[name] != was]
         found += [f"a caller at {name}" for name in self._called()]
-        found += [f"process {pid} lives on" for pid in (*living, *self._marked()) if _lives(pid)]
+        extra = set(self._marked()) - self._standing
+        found += [f"process {pid} lives on" for pid in (*living, *extra) if _lives(pid)]
+        found += [f"process {pid} is gone" for pid in self._standing if not _lives(pid)]
         found += [f"{path} is left" for path in self._left()]
-        found += [f"control group {path} is left" for path in _groups()]
+        groups = set(_groups()) - self._standing_groups
+        found += [f"control group {path} is left" for path in groups]
         return found
 
     def restore(self) -> None:

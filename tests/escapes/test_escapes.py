@@ -30,8 +30,9 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def trial(host: Host) -> Trial:
-    return Trial(host)
+def trial(host: Host) -> Iterator[Trial]:
+    with Trial(host) as made:
+        yield made
 
 
 def available(backend: Backend) -> Backend:
@@ -82,8 +83,8 @@ if os.geteuid() == 0:
         from sandbox.bubblewrap import Bubblewrap, Layers
 
         attack = ATTACKS["files: change the mode of a device of the host"]
-        open_trial = Trial(host, Bubblewrap(layers=Layers(drop_root=False)))
-        assert any(MARK in fault for fault in open_trial.attempt(attack).faults)
+        with Trial(host, Bubblewrap(layers=Layers(drop_root=False))) as trial:
+            assert any(MARK in fault for fault in trial.attempt(attack).faults)
 
     EASY = {a.seen_on[0]: a for a in reversed(ATTACKS.values()) if a.seen_on}
 

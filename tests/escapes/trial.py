@@ -1,9 +1,12 @@
 """One attack, judged for real, and what there is to say about it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 from judge.backend import make_sandbox
+from judge.cores import environment
 from judge.effort import Effort
 from judge.errors import InfrastructureError
 from judge.judging import JudgingOptions, judge
@@ -41,6 +44,12 @@ class Watched(Sandbox):
         self.residents.append(resident)
         return resident
 
+    def refill(self, environment: Mapping[str, str]) -> None:
+        self._inner.refill(self._with_mark(environment))
+
+    def close(self) -> None:
+        self._inner.close()
+
     def describe(self) -> dict[str, str]:
         return self._inner.describe()
 
@@ -55,8 +64,10 @@ class Watched(Sandbox):
         return "".join((o.stdout + o.stderr).decode("utf-8", "replace") for o in ends)
 
     def _marked(self, command: Command) -> Command:
-        environment = {**command.environment, NONCE_VARIABLE: self._nonce}
-        return replace(command, environment=environment)
+        return replace(command, environment=self._with_mark(command.environment))
+
+    def _with_mark(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {**environment, NONCE_VARIABLE: self._nonce}
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,20 @@ class Finding:
 
 
 class Trial:
-    """Judges attacks in one sandbox on one host."""
+    """Judges attacks in one sandbox on one host, started warm. Use as a context manager."""
 
     def __init__(self, host: Host, sandbox: Sandbox | None = None) -> None:
         self._host = host
         self.sandbox = Watched(sandbox or make_sandbox("bubblewrap"), host.nonce)
+        self.sandbox.refill(environment())
+        host.expect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.sandbox.close()
+        self._host.expect()
 
     def attempt(self, attack: Attack) -> Finding:
         """Judge an attack and look around."""
