@@ -18,7 +18,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class Layers:
     seccomp: bool = True
     landlock: bool = True
     cgroup: bool = True
+    rlimits: bool = True
     drop_root: bool = True
 
 
@@ -255,7 +256,10 @@ class Bubblewrap(Sandbox):
             if group is not None:
                 undo.callback(group.close)
                 group.add(pid)
-            _restrict(pid, limits, command.cores)
+            if self._layers.rlimits:
+                _restrict(pid, limits)
+            if command.cores:
+                os.sched_setaffinity(pid, command.cores)
             if rules is not None:
                 rules.fill(pid)
             ours.sendall(b"\n")
@@ -304,7 +308,7 @@ def _user(drop_root: bool) -> str:
     return "nobody" if drop_root else "root without capabilities"
 
 
-def _restrict(pid: int, limits: Limits, cores: Iterable[int]) -> None:
+def _restrict(pid: int, limits: Limits) -> None:
     """Set the limits the kernel keeps per process; children inherit them."""
     # Processes are counted per user namespace; the kernel does not apply that limit to root, the
     # control group does.
@@ -315,5 +319,3 @@ def _restrict(pid: int, limits: Limits, cores: Iterable[int]) -> None:
         if ceiling != resource.RLIM_INFINITY:
             soft, hard = min(soft, ceiling), min(hard, ceiling)
         resource.prlimit(pid, kind, (soft, hard))
-    if cores:
-        os.sched_setaffinity(pid, cores)
