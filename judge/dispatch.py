@@ -26,9 +26,10 @@ from rq.serializers import JSONSerializer
 from judge.cache import PackageCache
 from judge.client import Client
 from judge.errors import ApiError
+from judge.hygiene import Hygiene, Quarantined
 from judge.lease import Interrupts
 from judge.pool import Pool
-from judge.processes import die_with_parent
+from judge.processes import adopt_orphans, die_with_parent
 from judge.settings import WorkerSettings
 from judge.spool import Spool
 from judge.wire import Claim
@@ -47,12 +48,20 @@ class Dispatcher:
     Args:
         evaluate: judges one claimed submission, in the child.
         pool: where warm sandboxes come from.
+        hygiene: sees to it that judgings leave nothing behind.
     """
 
-    def __init__(self, settings: WorkerSettings, evaluate: Evaluate, pool: Pool) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        evaluate: Evaluate,
+        pool: Pool,
+        hygiene: Hygiene | None = None,
+    ) -> None:
         self._settings = settings
         self._evaluate = evaluate
         self._pool = pool
+        self._hygiene = hygiene or Hygiene(settings.home)
         self._token = settings.token()
         self._spool = Spool(settings.home / "spool")
         self._packages = PackageCache(settings.home / "packages")
@@ -67,9 +76,13 @@ class Dispatcher:
     def run(self) -> None:
         """Judge until SIGTERM or SIGINT: then what is being judged is given back, and that is all.
 
-        Raises ApiError if the service refuses this worker.
+        Raises ApiError if the service refuses this worker, Quarantined if a judging has left
+        something behind: until somebody has seen to it no worker starts here.
         """
         try:
+            self._hygiene.admit()
+            adopt_orphans()
+            self._hygiene.settle()
             while not self._stopping:
                 try:
                     self._cycle()
@@ -79,6 +92,7 @@ class Dispatcher:
         finally:
             self._pool.close()
             self._client.close()
+        self._hygiene.admit()
         _LOG.info("worker stopped", worker=self._settings.name)
 
     def stop(self) -> None:
@@ -90,6 +104,7 @@ class Dispatcher:
         """Around every judgement, in the parent: everything the child will need."""
         self.deliver_spool()
         with self._pool.lend() as warm:
+            self._hygiene.lend()
             work = Work(
                 settings=self._settings,
                 connect=self._connect,
@@ -98,14 +113,32 @@ class Dispatcher:
                 spool=self._spool,
                 warm=warm,
                 interrupts=self._interrupts,
+                hygiene=self._hygiene,
             )
             token = current.set(work)
             try:
                 yield work
             finally:
                 current.reset(token)
+        self._inspect()
         if not self._stopping:
             self._pool.fill()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes no more work."""
+        return self._stopping
+
+    def _inspect(self) -> None:
+        """After a judging and without a sandbox: take no more work unless all is as it was."""
+        left = self._hygiene.left()
+        if left:
+            self._hygiene.quarantine(left)
+        try:
+            self._hygiene.admit()
+        except Quarantined as error:
+            _LOG.error("no more judging here", why=str(error))
+            self._stopping = True
 
     def enter_child(self) -> None:
         """First thing in a child: die with the parent, and be told to stop by it alone."""
@@ -251,6 +284,8 @@ class RedisWorker(RQWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         with self._owner.ready():
             super().execute_job(job, queue)
+        if self._owner.stopping:
+            raise StopRequested
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """RQ would quit over a lost Redis here, and leave the work-horse running."""

@@ -11,6 +11,7 @@ import pytest
 from judge.cache import PackageCache
 from judge.client import Client
 from judge.errors import BaselineFailed, InfrastructureError
+from judge.hygiene import Hygiene
 from judge.lease import Abort, Interrupts, Reason
 from judge.package import Package, load_package, pack
 from judge.party import Party
@@ -38,6 +39,7 @@ class Bench:
         self.claim = make_claim(package_hash=self.package.hash)
         self.spool = Spool(home / "spool")
         self.interrupts = Interrupts()
+        self.hygiene = Hygiene(home, looks=())
         self.api = StubApi()
         self._home = home
         self.api.on(f"GET /worker/packages/{self.package.hash}", Reply(200, pack(self.package)))
@@ -54,6 +56,7 @@ class Bench:
             spool=self.spool,
             warm=cast(Party, None),
             interrupts=self.interrupts,
+            hygiene=self.hygiene,
         )
 
     def perform(self, evaluate: Evaluate) -> None:
