@@ -104,6 +104,11 @@ class Arena:
     def size(self) -> int:
         return self.memory.size
 
+    @property
+    def used_bytes(self) -> int:
+        """How much of it, from its start, has been laid out."""
+        return self._used
+
     def write(self, data: bytes) -> TensorArg:
         """Put raw bytes into the arena (an artifact) and say where they lie."""
         offset = self._take(len(data))

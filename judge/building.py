@@ -173,7 +173,8 @@ def _explain(outcome: Outcome, limits: Limits, what: str, log: str) -> str:
         Status.CPU_LIMIT: f"{what} exceeded {limits.cpu_s:g} s of CPU time",
         Status.MEMORY_LIMIT: f"{what} exceeded {limits.memory_bytes >> 20} MiB of memory",
         Status.OUTPUT_LIMIT: f"{what} printed more than {limits.output_bytes >> 10} KiB",
-        Status.FILE_LIMIT: f"{what} wrote more than {limits.file_bytes >> 20} MiB of files",
+        Status.FILE_LIMIT: f"{what} wrote more than {limits.file_bytes >> 20} MiB of files, "
+        f"or more than {limits.files} files",
         Status.VIOLATION: f"{what} started more than {limits.processes} processes",
         Status.SIGNALLED: f"{what} was ended by signal {outcome.signal}",
     }

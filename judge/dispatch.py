@@ -27,8 +27,9 @@ from judge.cache import PackageCache
 from judge.client import Client
 from judge.cores import environment
 from judge.errors import ApiError
+from judge.hygiene import Hygiene, Quarantined
 from judge.lease import Interrupts
-from judge.processes import die_with_parent
+from judge.processes import adopt_orphans, die_with_parent
 from judge.settings import WorkerSettings
 from judge.spool import Spool
 from judge.wire import Claim
@@ -48,12 +49,20 @@ class Dispatcher:
     Args:
         evaluate: judges one claimed submission, in the child.
         sandbox: what `evaluate` judges in, kept ready here for warm starts.
+        hygiene: sees to it that judgings leave nothing behind.
     """
 
-    def __init__(self, settings: WorkerSettings, evaluate: Evaluate, sandbox: Sandbox) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        evaluate: Evaluate,
+        sandbox: Sandbox,
+        hygiene: Hygiene | None = None,
+    ) -> None:
         self._settings = settings
         self._evaluate = evaluate
         self._sandbox = sandbox
+        self._hygiene = hygiene or Hygiene(settings.home)
         self._token = settings.token()
         self._spool = Spool(settings.home / "spool")
         self._packages = PackageCache(settings.home / "packages")
@@ -68,9 +77,12 @@ class Dispatcher:
     def run(self) -> None:
         """Judge until SIGTERM or SIGINT: then what is being judged is given back, and that is all.
 
-        Raises ApiError if the service refuses this worker.
+        Raises ApiError if the service refuses this worker, Quarantined if a judging has left
+        something behind: until somebody has seen to it no worker starts here.
         """
         try:
+            self._hygiene.admit()
+            adopt_orphans()
             while not self._stopping:
                 try:
                     self._cycle()
@@ -80,6 +92,7 @@ class Dispatcher:
         finally:
             self._sandbox.close()
             self._client.close()
+        self._hygiene.admit()
         _LOG.info("worker stopped", worker=self._settings.name)
 
     def stop(self) -> None:
@@ -91,6 +104,7 @@ class Dispatcher:
         """Around every judgement, in the parent: everything the child will need."""
         self.deliver_spool()
         self._refill()
+        self._hygiene.settle()
         work = Work(
             settings=self._settings,
             connect=self._connect,
@@ -98,12 +112,30 @@ class Dispatcher:
             packages=self._packages,
             spool=self._spool,
             interrupts=self._interrupts,
+            hygiene=self._hygiene,
         )
         token = current.set(work)
         try:
             yield work
         finally:
             current.reset(token)
+        self._inspect()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes no more work."""
+        return self._stopping
+
+    def _inspect(self) -> None:
+        """After a judging: take no more work unless all is as it was before."""
+        left = self._hygiene.left()
+        if left:
+            self._hygiene.quarantine(left)
+        try:
+            self._hygiene.admit()
+        except Quarantined as error:
+            _LOG.error("no more judging here", why=str(error))
+            self._stopping = True
 
     def enter_child(self) -> None:
         """First thing in a child: die with the parent, and be told to stop by it alone."""
@@ -253,6 +285,8 @@ class RedisWorker(RQWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         with self._owner.ready():
             super().execute_job(job, queue)
+        if self._owner.stopping:
+            raise StopRequested
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """RQ would quit over a lost Redis here, and leave the work-horse running."""

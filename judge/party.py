@@ -184,7 +184,7 @@ class Party:
                 if clock() - start > limit_ns:
                     return self._give_up(clock() - start)
                 if self._resident.polled and clock() > check_at:
-                    self._resident.check()
+                    self._check()
                     check_at = clock() + _CHECK_EVERY_NS
                 if not self._resident.alive():
                     return self._died(clock() - start)
@@ -200,7 +200,7 @@ class Party:
         self._quiet_ns += ns
         if self._quiet_ns > _LOOK_AFTER_NS:
             self._quiet_ns = 0
-            self._resident.check()
+            self._check()
         if not self._resident.alive():
             return self._died(ns)
         code = self._words[protocol.REPLY]
@@ -211,11 +211,15 @@ class Party:
         failure = Verdict.MLE if code == protocol.Reply.NO_MEMORY else Verdict.RTE
         return Reply(ns, failure, self._text())
 
+    def _check(self) -> None:
+        self._resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.used_bytes
+        self._resident.check()
+
     def over_limit(self) -> Reply | None:
         """The failure of a program that is over a limit and was not caught at it yet."""
         if self._outcome is not None:
             return None
-        self._resident.check()
+        self._check()
         return None if self._resident.alive() else self._died(0)
 
     def _text(self) -> str:
@@ -225,7 +229,7 @@ class Party:
 
     def _give_up(self, ns: int) -> Reply:
         # A program thrashing at its memory limit is also slow: the limit is the better answer.
-        self._resident.check()
+        self._check()
         outcome = self.end()
         if outcome.status in _LIMIT_VERDICTS:
             return Reply(ns, _LIMIT_VERDICTS[outcome.status], explain(outcome))

@@ -16,6 +16,7 @@ import structlog
 from judge.cache import PackageCache
 from judge.client import Client, Retry
 from judge.errors import ApiError
+from judge.hygiene import Hygiene
 from judge.lease import Abort, Interrupts, Lease, Reason, ended
 from judge.package import Package
 from judge.settings import WorkerSettings
@@ -47,6 +48,7 @@ class Work:
     packages: PackageCache
     spool: Spool
     interrupts: Interrupts
+    hygiene: Hygiene
 
 
 def claim_request(settings: WorkerSettings) -> ClaimRequest:
@@ -96,6 +98,13 @@ def perform(claim: Claim, work: Work, client: Client) -> None:
             # As text: structlog's own rendering prints local variables, a contestant's among them.
             log.error("judging failed", exception=traceback.format_exc())
             _release(client, claim, f"{type(error).__name__}: {error}")
+            return
+        left = work.hygiene.left_by_judging()
+        if left:
+            # Measured on a machine that was not clean: it does not count, whatever it is.
+            work.hygiene.quarantine(left)
+            log.error("the judging left something behind; its result does not count", left=left)
+            _release(client, claim, f"the worker is in quarantine: {'; '.join(left)}")
             return
         log.info("judged", verdict=result.verdict.value, elapsed_s=round(result.elapsed_s, 2))
         undelivered = Undelivered(

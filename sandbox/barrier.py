@@ -32,6 +32,7 @@ class Barrier:
 
     Args:
         grouped: whether the sandbox gets a control group, where the host has them.
+        limited: whether the kernel's limits per process are set.
         abi: of Landlock, to make rules for; 0 for none.
 
     Attributes:
@@ -40,8 +41,8 @@ class Barrier:
         rules: Landlock rules, empty until the sandbox is met.
     """
 
-    def __init__(self, *, grouped: bool, abi: int) -> None:
-        self._grouped = grouped
+    def __init__(self, *, grouped: bool, limited: bool, abi: int) -> None:
+        self._grouped, self._limited = grouped, limited
         self.rules = landlock.Ruleset(abi) if abi else None
         self.ours, self.theirs = socket.socketpair()
         self.ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -81,7 +82,8 @@ class Barrier:
             if group is not None:
                 undo.callback(group.close)
                 group.add(pid)
-            _restrict(pid, limits, users)
+            if self._limited:
+                _restrict(pid, limits, users)
             if command.cores:
                 os.sched_setaffinity(pid, command.cores)
             if self.rules is not None:

@@ -53,6 +53,12 @@ class Resident(ABC):
     polled: bool = False
     """Whether nothing but `check` keeps the program within its limits, during long calls too."""
 
+    lent_bytes: int = 0
+    """How much of the shared memory the owner has filled itself: the rest is the program's use.
+
+    Starts as what was filled when the program started; an owner that fills more says so.
+    """
+
     @abstractmethod
     def stop(self) -> None:
         """Stop every thread of the program, and return only when the stop is verified.

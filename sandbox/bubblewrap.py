@@ -66,6 +66,7 @@ class Layers:
     seccomp: bool = True
     landlock: bool = True
     cgroup: bool = True
+    rlimits: bool = True
     drop_root: bool = True
     admin: bool = False
 
@@ -185,7 +186,8 @@ class Bubblewrap(Sandbox):
         return self._start_cold(command, limits)
 
     def _barrier(self) -> Barrier:
-        return Barrier(grouped=self._layers.cgroup, abi=self._landlock_abi())
+        layers = self._layers
+        return Barrier(grouped=layers.cgroup, limited=layers.rlimits, abi=self._landlock_abi())
 
     def _start_cold(self, command: Command, limits: Limits) -> BubblewrapResident:
         root = os.geteuid() == 0 and self._layers.drop_root

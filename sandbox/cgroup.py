@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.limits import Limits
@@ -17,6 +18,8 @@ from sandbox.limits import Limits
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 _PREFIX = "opjudge-"
+_ASIDE = "opjudge.self"
+_V1 = ("memory", "pids", "cpuacct")
 
 
 def _read_int(path: Path) -> int:
@@ -191,20 +194,46 @@ def _make(parent: Path, name: str) -> Path | None:
 
 def _sweep(parent: Path) -> None:
     """Remove empty groups whose maker is dead: a worker killed outright cannot tidy up."""
-    for stale in parent.glob(f"{_PREFIX}*-*"):
-        maker = stale.name.removeprefix(_PREFIX).split("-")[0]
-        if maker.isdigit() and not Path("/proc", maker).exists():
+    for maker, group in _made_in(parent):
+        if not Path("/proc", str(maker)).exists():
             with contextlib.suppress(OSError):
-                stale.rmdir()
+                group.rmdir()
+
+
+def _made_in(parent: Path) -> Iterator[tuple[int, Path]]:
+    for group in parent.glob(f"{_PREFIX}*-*"):
+        maker = group.name.removeprefix(_PREFIX).split("-")[0]
+        if maker.isdigit():
+            yield int(maker), group
+
+
+def existing(root: Path = ROOT, own: Path = OWN) -> list[tuple[int, Path]]:
+    """The groups that are there, made where this process makes its own; with their makers' pids."""
+    try:
+        groups = own_groups(own.read_text())
+    except OSError:
+        return []
+    parents = [_parent_v1(groups, root, name) for name in _V1]
+    return [found for parent in (*parents, _parent_v2(groups, root)) for found in _made_in(parent)]
+
+
+def _parent_v1(groups: dict[str, str], root: Path, controller: str) -> Path:
+    hierarchy = root / controller
+    # In a container the path may be the host's; then the hierarchy's top is our own group.
+    inside = hierarchy / groups.get(controller, "/").lstrip("/")
+    return inside if inside.is_dir() else hierarchy
+
+
+def _parent_v2(groups: dict[str, str], root: Path) -> Path:
+    own = root / groups.get("", "/").lstrip("/")
+    # Where this process has moved itself aside, groups are made beside it, not below.
+    return own.parent if own.name == _ASIDE else own
 
 
 def _create_v1(groups: dict[str, str], root: Path, name: str) -> GroupV1 | None:
     made: dict[str, Path | None] = {}
-    for controller in ("memory", "pids", "cpuacct"):
-        hierarchy = root / controller
-        # In a container the path may be the host's; then the hierarchy's top is our own group.
-        inside = hierarchy / groups.get(controller, "/").lstrip("/")
-        parent = inside if inside.is_dir() else hierarchy
+    for controller in _V1:
+        parent = _parent_v1(groups, root, controller)
         made[controller] = _make(parent, name) if (parent / "cgroup.procs").exists() else None
     memory, pids = made["memory"], made["pids"]
     if memory is None or pids is None:
@@ -216,7 +245,7 @@ def _create_v1(groups: dict[str, str], root: Path, name: str) -> GroupV1 | None:
 
 
 def _create_v2(groups: dict[str, str], root: Path, name: str) -> GroupV2 | None:
-    base = root / groups.get("", "/").lstrip("/")
+    base = _parent_v2(groups, root)
     if not (base / "cgroup.subtree_control").exists() or not _delegate(base):
         return None
     directory = _make(base, name)
@@ -241,7 +270,7 @@ def _delegate(base: Path) -> bool:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 return False
-            leaf = base / "opjudge.self"
+            leaf = base / _ASIDE
             leaf.mkdir(exist_ok=True)
             (leaf / "cgroup.procs").write_text(str(os.getpid()))
             control.write_text("+memory +pids")

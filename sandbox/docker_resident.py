@@ -68,6 +68,9 @@ class DockerTree(Tree):
         code = os.waitstatus_to_exitcode(int(fields[_EXIT_FIELD]))
         return code if code >= 0 else 128 - code
 
+    def writable(self) -> tuple[int, ...]:
+        return self.places
+
     def stored(self) -> tuple[int, bool]:
         """Bytes in files, and whether some place is full."""
         found = [os.fstatvfs(fd) for fd in self.places]

@@ -22,12 +22,12 @@ _ORDINARY = """
 accept accept4 access alarm arch_prctl bind brk capget capset chdir chmod chown clock_getres
 clock_gettime clock_nanosleep close connect copy_file_range creat dup dup2 dup3 epoll_create
 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd eventfd2 exit exit_group faccessat
-fadvise64 fallocate fchdir fchmod fchmodat fchown fchownat fdatasync fgetxattr flistxattr flock
+fadvise64 fallocate fchdir fchmod fchmodat fchown fchownat fdatasync fgetxattr flistxattr
 fremovexattr fsetxattr fstat fstatfs fsync ftruncate futex futimesat get_mempolicy get_robust_list
 get_thread_area getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
 getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit
 getrusage getsid getsockname getsockopt gettid gettimeofday getuid getxattr inotify_add_watch
-inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents
+inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents
 io_submit ioprio_get ioprio_set kill lchown lgetxattr link linkat listen listxattr llistxattr
 lremovexattr lseek lsetxattr lstat madvise mbind membarrier mincore mkdir mkdirat
 mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall munmap nanosleep newfstatat
@@ -90,7 +90,7 @@ def profile(machine: str | None = None) -> str:
             ]
         ),
         # The C library falls back to clone, whose flags can be seen.
-        {"names": ["clone3", *_MISSING], "action": _REFUSE, "errnoRet": errno.ENOSYS},
+        {"names": ["clone3", "flock", *_MISSING], "action": _REFUSE, "errnoRet": errno.ENOSYS},
         _rule(["clone"], (0, seccomp.CLONE_NEW_ANY, 0)),
         _rule(["socket", "socketpair"], (0, _WORD, seccomp.AF_UNIX)),
     ]

@@ -46,7 +46,7 @@ class DummyResident(Resident):
         self._command, self._limits = command, limits
         self._verdict: Status | None = None
         self._outcome: Outcome | None = None
-        self._work = Path(tempfile.mkdtemp(prefix="opjudge-dummy-"))
+        self._work = Path(tempfile.mkdtemp(prefix=f"opjudge-dummy-{os.getpid()}-"))
         self._outputs = [memory_file(name) for name in ("stdout", "stderr")]
         try:
             for name, data in command.files.items():

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -40,6 +41,10 @@ class Tree(ABC):
     threads: Threads
     stdout: int
     stderr: int
+
+    @abstractmethod
+    def writable(self) -> Sequence[int]:
+        """The directories a program can write, one of each file system."""
 
     @abstractmethod
     def close(self) -> None:
@@ -125,9 +130,17 @@ class Held(Resident, Generic[AnyTree]):
             limits.output_bytes
         ):
             return Status.OUTPUT_LIMIT
+        if files_in(self.tree.writable()) > limits.files:
+            return Status.FILE_LIMIT
         if self._cpu_s > limits.cpu_s:
             return Status.CPU_LIMIT
         return Status.WALL_LIMIT if wall_s > limits.wall_s else None
+
+
+def files_in(directories: Sequence[int]) -> int:
+    """How many files, folders and links there are on the file systems of these directories."""
+    found = [os.fstatvfs(fd) for fd in directories]
+    return sum(stored.f_files - stored.f_ffree for stored in found)
 
 
 def classify(code: int | None, full: bool) -> tuple[Status, int | None]:

@@ -11,8 +11,6 @@ from sandbox.limits import Limits
 
 WORK = "/work"
 HARNESS_ROOT = "/.opjudge"
-INODES = 16_384
-"""Files and folders in the work directory, where its maker can limit them."""
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives")

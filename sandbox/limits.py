@@ -16,6 +16,8 @@ class Limits:
         memory_bytes: private memory of the tree (shared pages given by the host do not count).
         processes: processes and threads alive at one time.
         file_bytes: size of any one file, and of the private tmpfs as a whole.
+        files: files, folders and links in the private tmpfs at one time. They take the kernel's
+            memory even when empty.
         output_bytes: stdout and stderr, each.
     """
 
@@ -24,6 +26,7 @@ class Limits:
     memory_bytes: int = 2 << 30
     processes: int = 64
     file_bytes: int = 64 << 20
+    files: int = 16_384
     output_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:

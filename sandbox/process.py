@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from sandbox.base import SandboxError
 
 _STOP_TIMEOUT_S = 2.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STAT_BYTES = 1024
 _THREADS_FIELD = 17  # in /proc/<pid>/stat, counted from the state as 0
 
@@ -124,9 +124,15 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tree of processes uses now: private bytes, CPU seconds, threads."""
+    """What a tree of processes uses now.
 
-    memory_bytes: int
+    Attributes:
+        private_bytes: resident or swapped pages of each process's own, and all page tables.
+        shared_bytes: resident pages of shared mappings and of files in memory, whoever made them.
+    """
+
+    private_bytes: int
+    shared_bytes: int
     cpu_s: float
     threads: int
 
@@ -141,25 +147,29 @@ def parent_of(pid: int) -> int:
     return int(stat_fields(pid)[1])
 
 
-def tree_usage(root: int, inherited_bytes: int = 0) -> Usage:
+def tree_usage(root: int, inherited_bytes: int = 0, exact: bool = False) -> Usage:
     """What everything below `root` uses (`root` itself not counted).
 
     Args:
-        inherited_bytes: memory that each of them shares with the process it was forked from.
+        inherited_bytes: private memory that each still shares with what it was forked from.
+        exact: count a page that several processes share once. Takes milliseconds for each GiB;
+            otherwise it counts once in each of them.
     """
-    memory, cpu, threads = 0, 0.0, 0
+    private, shared, cpu, threads = 0, 0, 0.0, 0
     pending = _children(root)
     while pending:
         pid = pending.pop()
         try:
             fields = stat_fields(pid)
-            memory += max(0, private_bytes(pid) - inherited_bytes)
+            memory = _memory(f"/proc/{pid}/status")
         except OSError:
             continue
+        private += max(0, _private(memory) - inherited_bytes)
+        shared += _share(pid, memory["RssShmem"]) if exact else memory["RssShmem"]
         cpu += sum(map(int, fields[11:15])) / _TICKS_PER_S
         threads += int(fields[_THREADS_FIELD])
         pending += _children(pid)
-    return Usage(memory, cpu, threads)
+    return Usage(private, shared, cpu, threads)
 
 
 def _children(pid: int) -> list[int]:
@@ -177,6 +187,36 @@ def _children(pid: int) -> list[int]:
 
 
 def private_bytes(pid: int) -> int:
-    """Resident pages less shared ones: what the host shares with the program does not count."""
-    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    return (int(resident) - int(shared)) * _PAGE_BYTES
+    """What a process has to itself, or still shares with what it was forked from.
+
+    Raises OSError if it is gone.
+    """
+    return _private(_memory(f"/proc/{pid}/status"))
+
+
+def _private(memory: Counter[str]) -> int:
+    return memory["RssAnon"] + memory["VmSwap"] + memory["VmPTE"]
+
+
+def _memory(path: str) -> Counter[str]:
+    """Bytes by name, of a file of ``Name: N kB`` lines; 0 for what is not there.
+
+    Raises OSError if the process is gone.
+    """
+    found: Counter[str] = Counter()
+    for line in Path(path).read_text(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if value.endswith(" kB"):
+            found[name] = int(value[:-3]) * 1024
+    return found
+
+
+def _share(pid: int, resident_bytes: int) -> int:
+    """A process's part of the shared pages it has: those of n processes count 1/n in each.
+
+    All that it has, where the kernel does not tell, or does not let us look.
+    """
+    try:
+        return _memory(f"/proc/{pid}/smaps_rollup").get("Pss_Shmem", resident_bytes)
+    except OSError:
+        return resident_bytes

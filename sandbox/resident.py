@@ -15,6 +15,8 @@ from sandbox.limits import Limits
 from sandbox.outcome import Outcome, Status
 from sandbox.process import Handle, Usage, tree_usage
 
+_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own
+
 
 @dataclass(frozen=True, slots=True)
 class BubblewrapTree(Tree):
@@ -39,12 +41,13 @@ class BubblewrapTree(Tree):
     work: int
     status: int
 
-    def usage(self) -> Usage:
-        """What the tree uses now, tmpfs included where nothing else accounts for it."""
-        usage = tree_usage(self.init.pid, self.inherited_bytes)
+    def writable(self) -> tuple[int, ...]:
+        return (self.work,)
+
+    def stored_bytes(self) -> int:
+        """What is in the work directory, and so in memory."""
         stored = os.fstatvfs(self.work)
-        stored_bytes = (stored.f_blocks - stored.f_bfree) * stored.f_frsize
-        return Usage(usage.memory_bytes + stored_bytes, usage.cpu_s, usage.threads)
+        return (stored.f_blocks - stored.f_bfree) * stored.f_frsize
 
     def close(self) -> None:
         """Close every descriptor and remove the control group."""
@@ -66,6 +69,9 @@ class BubblewrapResident(Held[BubblewrapTree]):
         super().__init__(tree, command, limits)
         self.polled = tree.group is None
         self._maker = os.getpid()
+        # Of our own: the owner may close its descriptors before the end.
+        self._shared = [os.dup(fd) for fd in command.share] if self.polled else []
+        self.lent_bytes = self._filled_bytes()
 
     def _end(self, ended_itself: bool, wall_s: float) -> Outcome:
         tree = self.tree
@@ -73,6 +79,8 @@ class BubblewrapResident(Held[BubblewrapTree]):
             # It has the exit code to write, and ends as soon as it has.
             tree.last.wait(KILL_TIMEOUT_S)
         self._kill()
+        while self._shared:
+            os.close(self._shared.pop())
         code = self._exit_code() if ended_itself and self._verdict is None else None
         status, number = classify(code, full=os.fstatvfs(tree.work).f_bfree == 0)
         return Outcome(
@@ -114,11 +122,29 @@ class BubblewrapResident(Held[BubblewrapTree]):
             over_memory = group.memory_kills() > 0
             over_processes = group.refused_processes() > 0
         else:
-            usage = self.tree.usage()
-            self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
+            init, inherited = self.tree.init.pid, self.tree.inherited_bytes
+            usage = tree_usage(init, inherited)
+            used_bytes = self._used_bytes(usage)
+            if used_bytes > self.limits.memory_bytes:
+                used_bytes = self._used_bytes(tree_usage(init, inherited, exact=True))
+            self._peak_bytes = max(self._peak_bytes, used_bytes)
             self._cpu_s = max(self._cpu_s, usage.cpu_s)
-            over_memory = usage.memory_bytes > self.limits.memory_bytes
+            over_memory = used_bytes > self.limits.memory_bytes
             over_processes = usage.threads > self.limits.processes
         if over_memory:
             return Status.MEMORY_LIMIT
         return Status.VIOLATION if over_processes else None
+
+    def _filled_bytes(self) -> int:
+        """How much of what the host shares with the program is filled, by either."""
+        return sum(os.fstat(fd).st_blocks for fd in self._shared) * _BLOCK_BYTES
+
+    def _used_bytes(self, usage: Usage) -> int:
+        """Memory that is the program's, from what its processes use.
+
+        Pages of the host's shared memory and of files in the work directory show as shared pages
+        too, but are counted where they lie, touched by a process now or not.
+        """
+        stored, filled = self.tree.stored_bytes(), self._filled_bytes()
+        own = max(0, usage.shared_bytes - stored - filled)
+        return usage.private_bytes + own + stored + max(0, filled - self.lent_bytes)

@@ -57,8 +57,11 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "fanotify_init": (300, 262),
     "fcntl": (72, 25),
     "finit_module": (313, 273),
+    "flock": (73, 32),
     "fork": (57, None),
     "init_module": (175, 105),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
     "io_setup": (206, 0),
     "ioctl": (16, 29),
     "ioperm": (173, None),
@@ -113,15 +116,17 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
 
 _SPECIAL = frozenset(
     (
-        *("clone", "clone3", "execve", "execveat", "fcntl", "fork", "ioctl", "sched_setaffinity"),
-        *("seccomp", "socket", "socketpair", "vfork"),
+        *("clone", "clone3", "execve", "execveat", "fcntl", "flock", "fork", "ioctl"),
+        *("sched_setaffinity", "seccomp", "socket", "socketpair", "vfork"),
     )
 )
 
 # Every other name in the table is refused with EPERM. Worth a reason:
 # timer_create, mq_notify and fcntl(F_SETSIG) can make the kernel send SIGCONT to a process that is
 # stopped, so a submission could wake itself outside its own timed call;
-# memfd_create and the System V calls hold memory that no tmpfs quota and no resident set shows.
+# memfd_create and the System V calls hold memory that no tmpfs quota and no resident set shows;
+# locks on the system's files, which every sandbox sees, and inotify on them (who opens what, when)
+# reach from one sandbox to another.
 _DENIED = tuple(name for name in _CALLS if name not in _SPECIAL)
 
 # Newer calls are refused unless listed, so that a newer kernel does not widen the sandbox.
@@ -140,7 +145,10 @@ ALLOWED_NEW = (
     456,  # futex_requeue
 )
 
-REFUSED_FCNTL = (8, 10, 15, 1024, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY
+REFUSED_FCNTL = (
+    *(5, 6, 7, 36, 37, 38),  # F_GETLK F_SETLK F_SETLKW F_OFD_GETLK F_OFD_SETLK F_OFD_SETLKW
+    *(8, 10, 15, 1024, 1026),  # F_SETOWN F_SETSIG F_SETOWN_EX F_SETLEASE F_NOTIFY
+)
 REFUSED_IOCTL = (0x5412, 0x541C, 0x5423)  # TIOCSTI TIOCLINUX TIOCSETD
 
 Program = list[tuple[int, int, int, int]]
@@ -204,6 +212,8 @@ def base_program(arch: Architecture | None = None) -> bytes:
     program = _head(arch)
     # clone3 hides its flags behind a pointer; ENOSYS makes the C library fall back to clone.
     program += _on(call["clone3"], [_refuse(errno.ENOSYS)])
+    # Libraries wait for ever for a lock that is refused, and do without where there are none.
+    program += _on(call["flock"], [_refuse(errno.ENOSYS)])
     for number in ALLOWED_NEW:
         program += _on(number, [allow])
     program += [(_JGE, 0, 1, _FIRST_SHARED_NUMBER), _refuse(errno.ENOSYS)]

@@ -36,14 +36,12 @@ class Probe:
         layer: what is to contain it.
         tries: in words, for people.
         alone: in a sandbox of its own, since it is to be killed for it.
-        needs_group: only a control group contains it; polled limits do not see it.
     """
 
     name: str
     layer: Layer
     tries: str
     alone: bool = False
-    needs_group: bool = False
 
 
 PROBES = (
@@ -68,10 +66,7 @@ PROBES = (
     Probe("privileges", Layer.USER, "have capabilities, or become root"),
     Probe("disk_quota", Layer.LIMITS, "store more than the quota of /work"),
     Probe("memory", Layer.LIMITS, "hold more memory than allowed", alone=True),
-    Probe(
-        "shared_memory", Layer.LIMITS, "hold more than allowed in a shared mapping",
-        alone=True, needs_group=True,
-    ),
+    Probe("shared_memory", Layer.LIMITS, "hold more than allowed in a shared mapping", alone=True),
     Probe("processes", Layer.LIMITS, "hold more processes than allowed", alone=True),
 )  # fmt: skip
 

@@ -52,8 +52,7 @@ class Report:
     """All findings on one sandbox.
 
     Attributes:
-        polled: whether the sandbox says that it watches its limits from outside. Attacks that
-            only a control group can stop are then put up with, and recorded.
+        polled: whether the sandbox says that it watches its limits from outside; recorded.
         landlocked: whether the kernel has Landlock. What nothing else stops is put up with, and
             recorded, where it has not.
     """
@@ -109,8 +108,7 @@ class Report:
         return [finding for finding in self.findings if not finding.contained]
 
     def _excused(self, finding: Finding) -> bool:
-        unlocked = not self.landlocked and finding.probe.layer is Layer.LANDLOCK
-        return unlocked or (self.polled and finding.probe.needs_group)
+        return not self.landlocked and finding.probe.layer is Layer.LANDLOCK
 
     def _put_up_with(self, finding: Finding, allowed: Collection[str]) -> bool:
         return self._excused(finding) or bool({finding.name, finding.probe.layer} & set(allowed))

@@ -19,6 +19,7 @@ from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.dummy import Dummy
 from sandbox.jail import command_line
 from sandbox.limits import Limits
+from sandbox.resident import BubblewrapResident
 from tests.escapes.attack import MARK, Attack
 from tests.escapes.host import Host
 from tests.escapes.trial import Trial, Watched
@@ -41,10 +42,12 @@ x, y = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
 if os.path.exists("solution.so"):
     at = lambda array: ctypes.c_void_p(array.ctypes.data)
     solve = ctypes.CDLL("./solution.so").solve
-    solve(at(x), at(y), ctypes.c_int64(2), ctypes.c_int64(3), ctypes.c_double(1e-5))
+    arguments = at(x), at(y), ctypes.c_int64(2), ctypes.c_int64(3), ctypes.c_double(1e-5)
 else:
-    import solution
-    solution.solve(x, y, 1e-5)
+    from solution import solve
+    arguments = x, y, 1e-5
+for _ in range(2):
+    solve(*arguments)
 """
 
 
@@ -57,7 +60,9 @@ OPEN: dict[str, tuple[Callable[[], Sandbox], Limits]] = {
     "no-seccomp": (_without(seccomp=False), USUAL),
     "no-seccomp-no-landlock": (_without(seccomp=False, landlock=False), USUAL),
     "network": (_without(network=True, seccomp=False, landlock=False), USUAL),
-    "no-cgroup": (_without(cgroup=False), USUAL),
+    "no-landlock": (_without(landlock=False), USUAL),
+    "no-rlimits": (_without(rlimits=False), USUAL),
+    "unwatched": (_without(cgroup=False), USUAL),
     "no-drop-root": (_without(drop_root=False), USUAL),
     "generous": (Bubblewrap, GENEROUS),
     "leak": (Bubblewrap, USUAL),
@@ -66,6 +71,7 @@ OPEN: dict[str, tuple[Callable[[], Sandbox], Limits]] = {
 """Sandboxes with a defence off, by name; `leak` hands a descriptor on.
 
 `no-harness` lacks nothing of its own: what succeeds there is refused by the harness's own filter.
+`unwatched` has no control group, and nobody polls in its place.
 
 Two more are shown otherwise: `dummy-build`, compiling without a sandbox, and `unchecked`, judging
 without a look at what the program has done to its pages.
@@ -85,6 +91,8 @@ def succeeds(attack: Attack, where: str, host: Host) -> bool:
             leaked = []
             if where == "leak":
                 leaked.append(stack.enter_context(host.canary.open("r+b")).fileno())
+            if where == "unwatched":
+                stack.enter_context(patch.object(BubblewrapResident, "_excess", lambda *_: None))
             return _drive(attack, make(), limits, host, leaked)
     finally:
         host.restore()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox import landlock
 from tests.escapes.attack import MARK, Attack
 from tests.escapes.attacks import ATTACKS
 from tests.escapes.backends import HONEST_EVERY, Backend, registry
@@ -16,11 +17,10 @@ NAMES = list(ATTACKS)
 BACKENDS = registry()
 NATIVE = BACKENDS["bubblewrap-root" if os.geteuid() == 0 else "bubblewrap-user"]
 OTHER = BACKENDS["bubblewrap-user"]
-# Without a control group memory is looked at now and then, and shared pages never; see the
-# xfail below.
-UNWATCHED = ("memory: ", "pages: fill the arena")
-GROUPS = {a.group: a for a in reversed(ATTACKS.values()) if not a.name.startswith(UNWATCHED)}
-SUBSET = (*GROUPS.values(), ATTACKS["memory: memfd_create"])
+GROUPS = {a.group: a for a in reversed(ATTACKS.values())}
+# Without a control group memory is counted in other ways.
+COUNTED = ("memory: shared pages of its own", "memory: page tables", "pages: fill the arena")
+SUBSET = (*GROUPS.values(), *(ATTACKS[name] for name in COUNTED))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,6 @@ def available(backend: Backend) -> Backend:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contained(name: str, trial: Trial) -> None:
-    if NATIVE.name == "bubblewrap-user" and name.startswith(UNWATCHED):
-        pytest.skip("memory is only polled without a control group")
     assert trial.attempt(ATTACKS[name]).faults == ()
     if NAMES.index(name) % HONEST_EVERY == 0:
         assert trial.honest().faults == ()
@@ -59,8 +57,7 @@ if os.geteuid() == 0:
 
     @pytest.fixture(scope="module")
     def as_user() -> dict[str, Finding]:
-        hole = ATTACKS["memory: shared pages of its own"]
-        return {f.attack: f for f in available(OTHER).try_all((*SUBSET, hole))}
+        return {f.attack: f for f in available(OTHER).try_all(SUBSET)}
 
     @pytest.mark.parametrize("attack", SUBSET, ids=lambda attack: attack.name)
     def test_contained_for_another_user(attack: Attack, as_user: dict[str, Finding]) -> None:
@@ -69,11 +66,9 @@ if os.geteuid() == 0:
     def test_the_judge_of_another_user_has_not_suffered(as_user: dict[str, Finding]) -> None:
         assert [f for name, f in as_user.items() if name.startswith("honest")] == []
 
-    @pytest.mark.xfail(reason="polled limits do not count shared pages")
-    def test_memory_is_watched_without_a_control_group(as_user: dict[str, Finding]) -> None:
-        assert as_user["memory: shared pages of its own"].faults == ()
+    LAYERS = ["no-seccomp", "network", "unwatched", "no-drop-root", "no-rlimits"]
 
-    @pytest.mark.parametrize("layer", ["no-seccomp", "network", "no-cgroup", "no-drop-root"])
+    @pytest.mark.parametrize("layer", [*LAYERS, *(["no-landlock"] if landlock.abi() else [])])
     def test_each_layer_is_what_stops_something(layer: str, host: Host) -> None:
         first = next(a for a in ATTACKS.values() if layer in a.seen_on)
         assert succeeds(first, layer, host)

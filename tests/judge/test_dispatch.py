@@ -1,5 +1,6 @@
 """The worker as a process: woken by Redis or polling, stopped and killed at every moment."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -63,9 +64,10 @@ def start(api: StubApi, data: Path) -> Iterator[Start]:
         url = stack.enter_context(serving(api))
 
         def start(
-            behaviour: str = "accept", redis_url: str | None = None
+            behaviour: str = "accept", redis_url: str | None = None, name: str = ""
         ) -> "subprocess.Popen[bytes]":
-            argv = [sys.executable, "-m", "tests.judge.worker_process", url, str(data), behaviour]
+            home = data / name
+            argv = [sys.executable, "-m", "tests.judge.worker_process", url, str(home), behaviour]
             process = subprocess.Popen(argv + ([redis_url] if redis_url else []))
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -195,6 +197,88 @@ def test_what_was_not_delivered_is_delivered_by_the_next_worker(
     until(lambda: list(spool) == [], "an empty spool")
     assert stop(process) == 0
     assert [s.headers["lease-token"] for s in api.requests(f"POST {J}/result")] == ["old", "old"]
+
+
+# --- what a judging leaves behind ---------------------------------------------------------
+
+
+@pytest.fixture
+def left(data: Path) -> Iterator[Callable[[], int]]:
+    """The process id of what was left; it is ended after the test."""
+    path = data / "left"
+    yield lambda: int(path.read_text())
+    if path.exists():
+        os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("by_redis", [False, True])
+def test_a_judging_that_leaves_a_process_does_not_count_and_is_the_last(
+    by_redis: bool,
+    api: StubApi,
+    package: Package,
+    start: Start,
+    redis: Valkey,
+    data: Path,
+    left: Callable[[], int],
+) -> None:
+    if by_redis:
+        api.on(f"POST {J}/claim", *claims(package, 1, 2))
+        enqueue(redis, 1)
+        enqueue(redis, 2)
+    else:
+        api.on(CLAIMS, *claims(package, 1, 2))
+    assert start("leave", redis.url if by_redis else None).wait(PATIENCE_S) == 1
+    (released,) = api.requests(f"POST {J}/release")
+    assert f"in quarantine: process {left()} (sleep)" in released.json["reason"]
+    assert released.json["stopping"] is False
+    assert results(api) == []
+    # Not with the same machine under another process, either.
+    assert start("accept").wait(PATIENCE_S) == 1
+    assert results(api) == []
+    (data / "worker" / "quarantine").unlink()
+    api.on(CLAIMS, *claims(package, 3))
+    process = start("accept")
+    until(lambda: results(api), "the third result")
+    assert stop(process) == 0
+
+
+def test_nobody_would_notice_without_looking(
+    api: StubApi,
+    package: Package,
+    start: Start,
+    left: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPJUDGE_TEST_BLIND", "1")
+    api.on(CLAIMS, *claims(package, 1, 2))
+    process = start("leave")
+    until(lambda: len(results(api)) == 2, "two results")
+    assert living(left())
+    assert stop(process) == 0
+
+
+def test_what_a_crashed_child_leaves_is_found_by_its_parent(
+    api: StubApi, package: Package, start: Start, left: Callable[[], int], data: Path
+) -> None:
+    api.on(CLAIMS, *claims(package, 1, 2))
+    assert start("leave-and-crash").wait(PATIENCE_S) == 1
+    assert f"process {left()} (sleep)" in (data / "worker" / "quarantine").read_text()
+    assert results(api) == []
+
+
+def test_two_workers_side_by_side_do_not_disturb_each_other(
+    api: StubApi, package: Package, start: Start, data: Path
+) -> None:
+    api.on(CLAIMS, *claims(package, *range(1, 21)))
+    workers = [start("accept", name=name) for name in ("one", "two")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as web:  # fmt: skip
+        until(lambda: len(results(api)) == 20, "all results")
+        web.terminate()
+    assert [stop(worker) for worker in workers] == [0, 0]
+    assert not list(data.rglob("quarantine"))
 
 
 # --- with Redis ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from judge.cache import PackageCache
 from judge.client import Client
 from judge.errors import BaselineFailed, InfrastructureError
+from judge.hygiene import Hygiene
 from judge.lease import Abort, Interrupts, Reason
 from judge.package import Package, load_package, pack
 from judge.settings import WorkerSettings
@@ -36,6 +37,7 @@ class Bench:
         self.claim = make_claim(package_hash=self.package.hash)
         self.spool = Spool(home / "spool")
         self.interrupts = Interrupts()
+        self.hygiene = Hygiene(home, looks=())
         self.api = StubApi()
         self._home = home
         self.api.on(f"GET /worker/packages/{self.package.hash}", Reply(200, pack(self.package)))
@@ -51,6 +53,7 @@ class Bench:
             packages=PackageCache(self._home / "packages"),
             spool=self.spool,
             interrupts=self.interrupts,
+            hygiene=self.hygiene,
         )
 
     def perform(self, evaluate: Evaluate) -> None:

@@ -5,11 +5,13 @@ python -m tests.judge.worker_process URL DATA_DIR BEHAVIOUR [REDIS_URL]
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from judge.dispatch import Dispatcher
+from judge.hygiene import Hygiene
 from judge.package import Package
 from judge.settings import WorkerSettings
 from judge.wire import Claim, JudgementResult, Progress
@@ -18,6 +20,7 @@ from tests.judge.samples import make_result
 
 
 def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None) -> None:
+    data_dir.mkdir(exist_ok=True)
     settings = WorkerSettings(
         url=url,
         worker_token="worker-token",
@@ -35,9 +38,15 @@ def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None)
             signal.pause()
         if behaviour == "crash-once" and claim.attempt == 1:
             os._exit(13)
+        if behaviour.startswith("leave") and claim.attempt == 1:
+            left = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            note(data_dir / "left", str(left.pid))
+            if behaviour == "leave-and-crash":
+                os._exit(13)
         return make_result(package_hash=package.hash, message=f"attempt {claim.attempt}")
 
-    Dispatcher(settings, evaluate, Dummy()).run()
+    blind = Hygiene(settings.home, looks=()) if "OPJUDGE_TEST_BLIND" in os.environ else None
+    Dispatcher(settings, evaluate, Dummy(), blind).run()
 
 
 def note(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroup
+from sandbox import cgroup, held
 from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.limits import Limits
 from sandbox.outcome import Status
@@ -80,6 +80,74 @@ def test_memory_of_children_adds_up(box: Bubblewrap) -> None:
     assert outcome.status is Status.MEMORY_LIMIT
 
 
+SHARED = """
+import mmap, os, time
+block = mmap.mmap(-1, {size} << 20)
+for at in range(0, len(block), 4096):
+    block[at] = 1
+children = [os.fork() for _ in range({forks})]
+sum(block[at] for at in range(0, len(block), 4096))
+time.sleep({hold})
+"""
+
+
+def test_shared_pages_count_as_memory(box: Bubblewrap) -> None:
+    code = SHARED.format(size=256, forks=0, hold=1000)
+    outcome = box.run(python(code), replace(LIMITS, memory_bytes=128 << 20))
+    assert (outcome.status, outcome.exit_code) == (Status.MEMORY_LIMIT, None)
+
+
+def test_shared_pages_count_once_however_many_have_them(box: Bubblewrap) -> None:
+    code = SHARED.format(size=40, forks=2, hold=0.1)
+    outcome = box.run(python(code), replace(LIMITS, memory_bytes=128 << 20))
+    assert outcome.status is Status.OK
+    assert outcome.peak_bytes > 40 << 20
+
+
+FILE = """
+import mmap, time
+with open("big", "wb") as file:
+    for _ in range(48):
+        file.write(bytes(1 << 20))
+with open("big", "rb") as file:
+    block = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+sum(block[at] for at in range(0, len(block), 4096))
+time.sleep(0.1)
+"""
+
+
+def test_a_file_that_is_mapped_counts_once(box: Bubblewrap) -> None:
+    limits = replace(LIMITS, memory_bytes=88 << 20, file_bytes=64 << 20)
+    assert box.run(python(FILE), limits).status is Status.OK
+
+
+FILL = """
+import mmap, sys, time
+block = mmap.mmap(int(sys.argv[1]), 0)
+for at in range(0, int(sys.argv[2]) << 20, 4096):
+    block[at] = 1
+time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("filled", "lent", "status"),
+    [(40, 0, Status.OK), (200, 0, Status.MEMORY_LIMIT), (200, 200, Status.OK)],
+)
+def test_memory_of_the_host_is_the_programs_where_it_fills_it(
+    box: Bubblewrap, filled: int, lent: int, status: Status
+) -> None:
+    fd = os.memfd_create("arena")
+    try:
+        os.ftruncate(fd, 1 << 30)
+        if lent:
+            os.posix_fallocate(fd, 0, lent << 20)
+        command = python(FILL, fd, filled, share=[fd])
+        assert box.run(command, replace(LIMITS, memory_bytes=128 << 20)).status is status
+    finally:
+        os.close(fd)
+
+
 def test_files_in_memory_count_as_memory(box: Bubblewrap) -> None:
     limits = replace(LIMITS, memory_bytes=64 << 20, file_bytes=512 << 20)
     outcome = box.run(shell("head -c 200M /dev/zero >/tmp/big; sleep 1000"), limits)
@@ -115,6 +183,22 @@ def test_a_sparse_file_is_as_big_as_it_looks(box: Bubblewrap) -> None:
 def test_many_files_share_one_quota(box: Bubblewrap, where: str) -> None:
     script = f"for i in $(seq 20); do head -c 1M /dev/zero >{where}/f$i || exit 1; done"
     assert box.run(shell(script), LIMITS).status is Status.FILE_LIMIT
+
+
+EMPTY = "for i in range({}): open(f'/tmp/{{i}}', 'w').close()\nimport time; time.sleep({})"
+
+
+@pytest.mark.parametrize("hold_s", [0, 1000])
+def test_the_number_of_files(box: Bubblewrap, hold_s: int) -> None:
+    limits = replace(LIMITS, files=2000)
+    assert box.run(python(EMPTY.format(1900, 0)), limits).status is Status.OK
+    assert box.run(python(EMPTY.format(2100, hold_s)), limits).status is Status.FILE_LIMIT
+
+
+def test_files_that_nobody_counts(box: Bubblewrap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "files_in", lambda _directories: 0)
+    outcome = box.run(python(EMPTY.format(30_000, 0)), LIMITS)
+    assert outcome.status is Status.OK
 
 
 @pytest.mark.parametrize("stream", ["1", "2"])

@@ -62,6 +62,7 @@ from tests.sandbox.test_bubblewrap_limits import (  # noqa: F401
     test_output,
     test_output_at_its_limit,
     test_the_end_is_the_end_of_all,
+    test_the_number_of_files,
     test_wall_time,
     test_what_would_be_left_is_seen,
 )

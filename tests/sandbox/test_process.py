@@ -93,11 +93,57 @@ def test_the_use_of_a_tree_is_summed() -> None:
             def grown() -> bool:
                 usage = tree_usage(top.pid)
                 # python, its child with 4 threads; two blocks, one of them copied on write.
-                return usage.threads >= 5 and usage.cpu_s >= 0.2 and usage.memory_bytes > 20 << 20
+                return usage.threads >= 5 and usage.cpu_s >= 0.2 and usage.private_bytes > 20 << 20
 
             assert eventually(grown)
             # The tree's root itself is not counted, and this process has children of its own.
             assert tree_usage(os.getpid()).threads > tree_usage(top.pid).threads
+        finally:
+            os.killpg(top.pid, signal.SIGKILL)
+
+
+SHARED = """
+import mmap, os, time
+block = mmap.mmap(-1, 24 << 20)
+for at in range(0, len(block), 4096):
+    block[at] = 1
+if os.fork() == 0:
+    sum(block[at] for at in range(0, len(block), 4096))
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_page_that_two_processes_share_counts_once_if_asked_for() -> None:
+    argv = ["sh", "-c", f"{sys.executable} -c '{SHARED}'; :"]
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE) as top:
+        try:
+            assert top.stdout is not None
+            assert [top.stdout.readline() for _ in range(2)] == [b"\n"] * 2
+            assert tree_usage(top.pid).shared_bytes == 2 * (24 << 20)
+            assert tree_usage(top.pid, exact=True).shared_bytes == 24 << 20
+            assert tree_usage(top.pid).private_bytes < 24 << 20
+        finally:
+            os.killpg(top.pid, signal.SIGKILL)
+
+
+TABLES = """
+import mmap, time
+reserved = mmap.mmap(-1, 16 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ)
+sum(reserved[at] for at in range(0, 16 << 30, 2 << 20))
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+def test_page_tables_are_memory() -> None:
+    """A page of nothing but zeros every 2 MiB: none is resident, each has a table of its own."""
+    argv = ["sh", "-c", f"{sys.executable} -c '{TABLES}'; :"]
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE) as top:
+        try:
+            assert top.stdout is not None
+            top.stdout.readline()
+            assert tree_usage(top.pid).private_bytes > 32 << 20
         finally:
             os.killpg(top.pid, signal.SIGKILL)
 

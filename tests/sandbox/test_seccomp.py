@@ -12,7 +12,8 @@ from sandbox.base import Command
 from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.harness import seccomp
 from sandbox.outcome import Status
-from tests.sandbox.conftest import LIMITS, python
+from sandbox.resident import BubblewrapResident
+from tests.sandbox.conftest import LIMITS, eventually, python
 
 ALLOW = "allow"
 KILL = "kill"
@@ -123,6 +124,7 @@ CALLS: dict[str, tuple[int, ...]] = {
     "add_key": (-1, -1, 0, 0, 0),
     "bpf": (999, -1, 1 << 30),
     "fcntl": (0, 10, 18),
+    "inotify_init1": (-1,),
     "io_setup": (0, -1),
     "ioctl": (0, 0x5412, -1),
     "keyctl": (9999,),
@@ -143,6 +145,52 @@ CALLS: dict[str, tuple[int, ...]] = {
     "userfaultfd": (0x7FFFFFFF,),
     "vmsplice": (-1, -1, 1, 0xFF),
 }
+LOCKS = """
+import errno, fcntl, os, struct, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
+attempts = {"flock": lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)}
+for name in ("F_GETLK", "F_SETLK", "F_SETLKW", "F_OFD_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW"):
+    attempts[name] = lambda name=name: fcntl.fcntl(file, getattr(fcntl, name), lock)
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print(name, "OK")
+    except OSError as error:
+        print(name, errno.errorcode[error.errno])
+print("open again", fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 100) >= 100)
+"""
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1])
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(1000)
+"""
+LOCK_NAMES = ("F_GETLK", "F_SETLK", "F_SETLKW", "F_OFD_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW")
+
+
+def try_locks(box: Bubblewrap) -> dict[str, str]:
+    outcome = box.run(python(LOCKS, "/usr/bin/env"), LIMITS)
+    assert outcome.status is Status.OK, outcome
+    lines = [line.rpartition(" ") for line in outcome.stdout.decode().splitlines()]
+    assert lines.pop() == ("open again", " ", "True")
+    return {name: code for name, _, code in lines}
+
+
+def test_files_that_all_sandboxes_see_cannot_be_locked(box: Bubblewrap) -> None:
+    assert try_locks(box) == {"flock": "ENOSYS", **dict.fromkeys(LOCK_NAMES, "EPERM")}
+
+
+def test_without_the_filter_a_lock_reaches_from_one_sandbox_to_another() -> None:
+    box = Bubblewrap(layers=Layers(seccomp=False))
+    assert set(try_locks(box).values()) == {"OK"}
+    with box.start(python(HOLD, "/usr/bin/env"), LIMITS) as other:
+        assert isinstance(other, BubblewrapResident)
+        assert eventually(lambda: os.fstat(other.tree.stdout).st_size > 0)
+        assert try_locks(box)["flock"] == "EAGAIN"
+
+
 PROBE = """
 import ctypes, json, sys
 libc = ctypes.CDLL(None, use_errno=True)

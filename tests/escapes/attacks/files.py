@@ -3,7 +3,7 @@
 from judge.verdict import Language, Verdict
 from tests.escapes.attack import Attack
 
-AC, TLE = Verdict.AC, Verdict.TLE
+AC, OLE = Verdict.AC, Verdict.OLE
 CPP = Language.CPP
 
 ATTACKS = (
@@ -20,7 +20,7 @@ static void attack() {
     int fd = open("sparse", O_CREAT | O_WRONLY, 0600);
     if (ftruncate(fd, 1l << 40) == 0) escaped("1 TiB");
 }
-""", CPP, why_unseen="no file system here takes it; see one big file"),
+""", CPP, seen_on=("no-rlimits",)),
     Attack("files: many files in every writable place", (AC,), """
 def attack():
     written, block = 0, b"x" * (4 << 20)
@@ -30,7 +30,21 @@ def attack():
                 written += file.write(block)
     escaped(f"{written} bytes")
 """, seen_on=("generous",)),
-    Attack("files: inodes without end", (TLE,), """
+    Attack("files: 400,000 empty ones", (OLE,), """
+SOLVE(
+    static bool made = false;
+    honest(x, y, rows * cols, eps);
+    if (made) escaped("400,000 files and still there");
+    char name[32];
+    for (long i = 0; i < 400000 && !made; ++i) {
+        snprintf(name, sizeof name, "f%ld", i);
+        int fd = open(name, O_CREAT | O_WRONLY, 0600);
+        if (fd >= 0) close(fd);
+    }
+    made = true;
+)
+""", CPP, seen_on=("unwatched",), patient=True),
+    Attack("files: inodes without end", (OLE,), """
 static void attack() {
     char name[32];
     for (long i = 0;; ++i) {
@@ -81,6 +95,11 @@ def attack():
         os.unlink("device")
         escaped("a device")
 """, seen_on=("dummy",)),
+    Attack("files: make the device that anybody may make", (AC,), """
+def attack():
+    os.mknod("whiteout", 0o020666, 0)
+    escaped("a device of number 0:0")
+""", seen_on=("no-landlock",)),
     Attack("files: change the mode of a device of the host", (AC,), """
 def attack():
     os.chmod("/dev/null", 0o666)  # the mode it has

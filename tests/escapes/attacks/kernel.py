@@ -140,6 +140,24 @@ def attack():
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     escaped("SCHED_FIFO")
 """, seen_on=("dummy",)),
+    Attack("kernel: lock a file that all sandboxes see", (AC,), """
+import fcntl
+def attack():
+    with open("/usr/bin/env", "rb") as file:
+        for lock in (fcntl.flock, fcntl.lockf):
+            try:
+                lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            escaped(lock.__name__)
+""", seen_on=("no-seccomp",)),
+    Attack("kernel: watch who opens a file that all sandboxes see", (AC,), """
+def attack():
+    watcher = libc.inotify_init1(os.O_NONBLOCK)
+    if watcher >= 0 and libc.inotify_add_watch(watcher, b"/usr/bin/env", 0x20) >= 0:
+        open("/usr/bin/env", "rb").close()
+        escaped(f"{len(os.read(watcher, 4096))} bytes about it")
+""", seen_on=("no-seccomp",)),
     Attack("kernel: a better priority", (AC,), """
 def attack():
     before = os.getpriority(os.PRIO_PROCESS, 0)

@@ -21,9 +21,20 @@ static void attack() {
 
 ATTACKS = (
     Attack("memory: private pages", (MLE,), _EAT % "MAP_PRIVATE", CPP,
-           seen_on=("generous",), patient=True),
+           seen_on=("generous", "unwatched"), patient=True),
     Attack("memory: shared pages of its own", (MLE,), _EAT % "MAP_SHARED", CPP,
-           seen_on=("generous", "no-cgroup"), patient=True),
+           seen_on=("generous", "unwatched"), patient=True),
+    Attack("memory: page tables", (MLE,), """
+static void attack() {
+    // Zeros that are only read take no memory; the table of each 2 MiB takes a page.
+    const size_t tables = 1280u << 8, step = 2u << 20;
+    char* block = (char*)mmap(nullptr, tables * step, PROT_READ,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (block == MAP_FAILED) return;
+    for (size_t i = 0; i < tables; ++i) (void)((volatile char*)block)[i * step];
+    escaped("1.25 GiB of page tables");
+}
+""", CPP, seen_on=("generous", "unwatched"), patient=True),
     Attack("memory: a Python list that grows", (MLE,), """
 def attack():
     kept = [bytes([i]) * (64 << 20) for i in range(1, 21)]
@@ -73,7 +84,7 @@ def attack():
     block = ctypes.create_string_buffer(1 << 20)
     if libc.mlock(block, 1 << 20) == 0:
         escaped("mlock")
-""", seen_on=("dummy",)),
+""", seen_on=("dummy", "no-rlimits")),
     Attack("memory: punch holes into the shared pages", (WA,), """
 def solve(x, y, eps):
     honest(x, y, eps)

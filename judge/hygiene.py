@@ -1,0 +1,310 @@
+"""After each judging the machine must be as it was before, or the worker judges no more.
+
+What a judging leaves behind (a process, a control group, shared memory, an open port, memory that
+does not come back) may take time from the next one, or talk to it. So the worker looks before and
+after. What is still there after a short grace puts it in quarantine: a file in its folder says
+what was found, and no worker starts there until somebody has seen to it and removed the file.
+
+The process that judges looks *before* it hands the result in: a result measured on a machine that
+is not clean does not count, whatever it is; the judgement is given back and judged elsewhere.
+
+Only what is the worker's own counts, so that neighbours cannot trigger it: what belongs to its tree
+of processes (to which orphans return, see `judge.processes.adopt_orphans`), what carries a process
+id of that tree in its name, and files of its users that nobody else has open. Free memory of the
+machine is anybody's; of memory, what counts is what the worker itself holds while it is idle.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from judge.errors import InfrastructureError
+from sandbox import cgroup
+from sandbox.identity import NOBODY
+from sandbox.process import stat_fields
+
+GRACE_S = 2.0
+LEAK_BYTES = 512 << 20
+_AGAIN_S = 0.05
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
+_GATES = Path("/run/opjudge")
+_START_FIELD = 19  # in /proc/<pid>/stat, counted from the state as 0
+_NUMBER = re.compile(r"\[\d+\]")
+
+Traces = dict[str, str]
+"""What is there: by an identity that does not change, in words for a person."""
+
+
+class Quarantined(InfrastructureError):
+    """The worker must not judge: something was left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose traces are looked for.
+
+    Attributes:
+        worker: the process id of the worker's parent process.
+        asking: who looks: that process itself, or its child that judges.
+        below: every other process below the worker.
+    """
+
+    worker: int
+    asking: int
+    below: tuple[psutil.Process, ...]
+
+    @classmethod
+    def of(cls, worker: int) -> "Scope":
+        """As it is now, for this process to ask."""
+        below = psutil.Process(worker).children(recursive=True)
+        return cls(worker, os.getpid(), tuple(p for p in below if p.pid != os.getpid()))
+
+    def pids(self) -> set[int]:
+        """The process ids of the worker and of everything below it."""
+        return {self.worker, self.asking, *(process.pid for process in self.below)}
+
+    def left_by(self, maker: int) -> bool:
+        """Whether what this process made is ours to answer for."""
+        return maker in self.pids() or not psutil.pid_exists(maker)
+
+
+Look = Callable[[Scope], Traces]
+
+
+def processes(scope: Scope) -> Traces:
+    """Living processes below the worker."""
+    found = {}
+    for process in scope.below:
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                started = stat_fields(process.pid)[_START_FIELD]
+                found[f"process {process.pid} {started}"] = (
+                    f"process {process.pid} ({process.name()})"
+                )
+    return found
+
+
+def groups(scope: Scope) -> Traces:
+    """Control groups made here, and those with processes in them whose maker is gone."""
+    ours = scope.pids()
+    return {
+        f"group {directory}": f"control group {directory}"
+        for maker, directory in cgroup.existing()
+        if maker in ours or (scope.left_by(maker) and _members(directory))
+    }
+
+
+def _members(directory: Path) -> str:
+    with contextlib.suppress(OSError):
+        return (directory / "cgroup.procs").read_text()
+    return ""
+
+
+def temporary(scope: Scope) -> Traces:
+    """Files and folders that sandboxes make on the host; the maker's process id is in the name."""
+    made = [*Path(tempfile.gettempdir()).glob("opjudge-dummy-*-*"), *_GATES.glob("opjudge-*-*")]
+    makers = ((path, path.name.split("-")[-2]) for path in made)
+    return {
+        f"temporary {path}": str(path)
+        for path, maker in makers
+        if maker.isdigit() and scope.left_by(int(maker))
+    }
+
+
+def shared_memory(_scope: Scope) -> Traces:
+    """Files in /dev/shm of the users that worker and programs run as."""
+    users = {os.geteuid(), NOBODY} if os.geteuid() == 0 else {os.geteuid()}
+    found = {}
+    for entry in os.scandir(_SHARED_MEMORY):
+        with contextlib.suppress(FileNotFoundError):
+            status = entry.stat(follow_symlinks=False)
+            if status.st_uid in users:
+                found[f"file {entry.path} {status.st_ino}"] = f"shared memory {entry.path}"
+    return found
+
+
+def ports(scope: Scope) -> Traces:
+    """Sockets that processes of the worker's have bound: TCP, UDP, Unix."""
+    found: Traces = {}
+    for pid in scope.pids():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            for bound in psutil.Process(pid).net_connections("all"):
+                if bound.laddr and not bound.raddr:
+                    at = bound.laddr if isinstance(bound.laddr, str) else _address(*bound.laddr)
+                    found[f"port {pid} {at}"] = f"port {at} of process {pid}"
+    return found
+
+
+def _address(host: str, port: int) -> str:
+    return f"{host}:{port}"
+
+
+def descriptors(scope: Scope) -> Traces:
+    """What the worker's parent process has open or mapped; for itself to ask.
+
+    Left out are sockets (connections to the service and to Redis come and go; for those that
+    listen see `ports`) and mapped files that have a name.
+    """
+    if scope.asking != scope.worker:
+        return {}
+    kinds = Counter(f"descriptor of {kind}" for kind in _open())
+    kinds.update(f"mapping of {kind}" for kind in _mapped())
+    return {f"{kind} {n}": f"{kind} of the worker" for kind in kinds for n in range(kinds[kind])}
+
+
+def _open() -> Iterator[str]:
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            kind = _NUMBER.sub("", os.readlink(f"/proc/self/fd/{name}"))
+            # The listing itself needs a descriptor.
+            if kind != "socket:" and not kind.startswith("/proc/"):
+                yield kind
+
+
+def _mapped() -> Iterator[str]:
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = line.partition("/")[2]
+        if path.startswith("memfd:"):
+            yield path
+
+
+def no_device(_scope: Scope) -> Traces:
+    """Memory and processes on the worker's device: a processor has none of its own."""
+    return {}
+
+
+LOOKS: tuple[Look, ...] = (processes, groups, temporary, shared_memory, ports, descriptors)
+
+
+class Hygiene:
+    """Looks before and after a judging. Made by the worker's parent, used by its children as well.
+
+    Args:
+        home: the worker's own folder.
+        looks: what is looked at.
+        device: what is looked at on the device.
+        grace_s: how long what was used may take to go away.
+        leak_bytes: how much more memory than at first the worker's parent may hold while idle.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        looks: Sequence[Look] = LOOKS,
+        device: Look = no_device,
+        grace_s: float = GRACE_S,
+        leak_bytes: int = LEAK_BYTES,
+    ) -> None:
+        self._file = home / "quarantine"
+        self._looks = (*looks, device)
+        self._grace_s, self._leak_bytes = grace_s, leak_bytes
+        self._worker = os.getpid()
+        self._before: Traces = {}
+        self._idle_bytes: int | None = None
+
+    def admit(self) -> None:
+        """Raises Quarantined if a worker of this folder found something since the last boot."""
+        try:
+            boot, _, found = self._file.read_text(encoding="utf-8").partition("\n")
+        except FileNotFoundError:
+            return
+        if boot == _boot():
+            raise Quarantined(self._explain(found.strip().splitlines()))
+        self._file.unlink()
+
+    def settle(self) -> None:
+        """Remember the machine as it is: a judging is about to start. For the worker's parent."""
+        self._before = self._look()
+        if self._idle_bytes is None:
+            self._idle_bytes = _private_bytes()
+
+    def left_by_judging(self) -> list[str]:
+        """What is there now and was not before the judging; for the process that judges."""
+        return self._left()
+
+    def left(self) -> list[str]:
+        """What is there now and was not before the judging; for the worker's parent, after it."""
+        _reap()
+        found = self._left()
+        leak = _private_bytes() - (self._idle_bytes or 0)
+        if leak > self._leak_bytes:
+            found.append(f"{leak >> 20} MiB of memory of the worker")
+        return found
+
+    def quarantine(self, found: Sequence[str]) -> None:
+        """Judge no more until somebody has seen to it."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("w", encoding="utf-8") as file:
+            file.write("\n".join([_boot(), *found, ""]))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _look(self) -> Traces:
+        scope = Scope.of(self._worker)
+        return {key: text for look in self._looks for key, text in look(scope).items()}
+
+    def _left(self) -> list[str]:
+        deadline = time.monotonic() + self._grace_s
+        while True:
+            now = self._look()
+            new = {key: now[key] for key in now.keys() - self._before.keys()}
+            found = sorted(text for key, text in new.items() if not self._of_others(key))
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(_AGAIN_S)
+
+    def _of_others(self, key: str) -> bool:
+        """Whether it is a file that a process outside the worker's tree has open."""
+        kind, _, rest = key.partition(" ")
+        if kind != "file":
+            return False
+        ours = Scope.of(self._worker).pids()
+        others = (pid for pid in psutil.pids() if pid not in ours)
+        return any(_holds(pid, Path(rest.rpartition(" ")[0])) for pid in others)
+
+    def _explain(self, found: Sequence[str]) -> str:
+        return (
+            f"the worker is in quarantine, for after a judging something was left behind: "
+            f"{'; '.join(found)}. End or remove it (or reboot), see how it came about, then delete "
+            f"{self._file} and start the worker again"
+        )
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """Whether a process, if we may look into it, has a file open or mapped."""
+    try:
+        wanted = path.stat()
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), wanted):
+                    return True
+        return any(
+            line.endswith(f" {path}") for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        )
+    except OSError:
+        return False
+
+
+def _private_bytes() -> int:
+    memory = psutil.Process().memory_info()
+    return int(memory.rss - memory.shared)
+
+
+def _reap() -> None:
+    """Bury the orphans that came to this process and have ended; it waits for nobody else now."""
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(process.pid, os.WNOHANG)
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
