@@ -10,8 +10,9 @@ is not clean does not count, whatever it is; the judgement is given back and jud
 
 Only what is the worker's own counts, so that neighbours cannot trigger it: what belongs to its tree
 of processes (to which orphans return, see `judge.processes.adopt_orphans`), what carries a process
-id of that tree in its name, and files of its users that nobody else has open. Free memory of the
-machine is anybody's; of memory, what counts is what the worker itself holds while it is idle.
+id of that tree in its name, and shared memory of the user that only programs in sandboxes run as.
+Free memory of the machine is anybody's; of memory, what counts is what the worker itself holds
+while it is idle.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
 _GATES = Path("/run/opjudge")
 _START_FIELD = 19  # in /proc/<pid>/stat, counted from the state as 0
 _NUMBER = re.compile(r"\[\d+\]")
+_WORD = re.compile(r"\d+")
 
 Traces = dict[str, str]
 """What is there: by an identity that does not change, in words for a person."""
@@ -119,15 +121,41 @@ def temporary(scope: Scope) -> Traces:
     }
 
 
-def shared_memory(_scope: Scope) -> Traces:
-    """Files in /dev/shm of the users that worker and programs run as."""
-    users = {os.geteuid(), NOBODY} if os.geteuid() == 0 else {os.geteuid()}
+def shared_memory(scope: Scope) -> Traces:
+    """Files in /dev/shm that can be told to be ours.
+
+    That is: named after a process of ours (as torch does), open in one, or of the user that only
+    programs run as, where there is one. Others of the worker's user may be a neighbour's.
+    """
+    programs = NOBODY if os.geteuid() == 0 else None
+    names, held = {str(pid) for pid in scope.pids()}, _held(scope.pids())
     found = {}
     for entry in os.scandir(_SHARED_MEMORY):
         with contextlib.suppress(FileNotFoundError):
             status = entry.stat(follow_symlinks=False)
-            if status.st_uid in users:
+            ours = status.st_ino in held or bool(names & set(_WORD.findall(entry.name)))
+            if ours or (status.st_uid == programs and not _neighbours_hold(scope, status)):
                 found[f"file {entry.path} {status.st_ino}"] = f"shared memory {entry.path}"
+    return found
+
+
+def _neighbours_hold(scope: Scope, file: os.stat_result) -> bool:
+    return file.st_ino in _held(set(psutil.pids()) - scope.pids())
+
+
+def _held(pids: Iterable[int]) -> set[int]:
+    """Inodes of the files in /dev/shm that these processes are seen to have open or mapped."""
+    device, found = _SHARED_MEMORY.stat().st_dev, set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines():
+                if f" {_SHARED_MEMORY}/" in line:
+                    found.add(int(line.split()[4]))
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/fd/{name}")
+                    if status.st_dev == device:
+                        found.add(status.st_ino)
     return found
 
 
@@ -255,20 +283,10 @@ class Hygiene:
         deadline = time.monotonic() + self._grace_s
         while True:
             now = self._look()
-            new = {key: now[key] for key in now.keys() - self._before.keys()}
-            found = sorted(text for key, text in new.items() if not self._of_others(key))
+            found = sorted(now[key] for key in now.keys() - self._before.keys())
             if not found or time.monotonic() > deadline:
                 return found
             time.sleep(_AGAIN_S)
-
-    def _of_others(self, key: str) -> bool:
-        """Whether it is a file that a process outside the worker's tree has open."""
-        kind, _, rest = key.partition(" ")
-        if kind != "file":
-            return False
-        ours = Scope.of(self._worker).pids()
-        others = (pid for pid in psutil.pids() if pid not in ours)
-        return any(_holds(pid, Path(rest.rpartition(" ")[0])) for pid in others)
 
     def _explain(self, found: Sequence[str]) -> str:
         return (
@@ -276,21 +294,6 @@ class Hygiene:
             f"{'; '.join(found)}. End or remove it (or reboot), see how it came about, then delete "
             f"{self._file} and start the worker again"
         )
-
-
-def _holds(pid: int, path: Path) -> bool:
-    """Whether a process, if we may look into it, has a file open or mapped."""
-    try:
-        wanted = path.stat()
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), wanted):
-                    return True
-        return any(
-            line.endswith(f" {path}") for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
-        )
-    except OSError:
-        return False
 
 
 def _private_bytes() -> int:

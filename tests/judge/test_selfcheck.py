@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from judge import serve as serving
 from judge.cli import app
 from judge.errors import UserError
+from judge.hygiene import Hygiene
 from judge.selfcheck import allowed_names, self_check
 from judge.settings import WorkerSettings
 from sandbox import landlock
@@ -139,6 +140,16 @@ def test_it_takes_them_if_told_to(
     assert result.exit_code == 0, result.output
     assert "ptrace" in taken.sandboxes[0].describe()["lowered"]
     assert "warning" in next(li for li in result.stderr.splitlines() if "sandbox checked" in li)
+
+
+def test_a_worker_in_quarantine_ends_and_says_what_to_do(tmp_path: Path) -> None:
+    Hygiene(tmp_path / "worker").quarantine(["process 7 (sleep)"])
+    result = worker(tmp_path, OPJUDGE_SANDBOX="dummy")
+    assert result.exit_code == 4
+    assert "in quarantine" in result.stderr
+    assert "process 7 (sleep). End or remove it (or reboot)" in result.stderr
+    assert f"delete {tmp_path / 'worker' / 'quarantine'}" in result.stderr
+    assert "Traceback" not in result.output
 
 
 def test_a_wrong_name_is_said_before_anything_else(taken: Taken, tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def test_v2_moves_itself_aside_if_the_kernel_says_busy(
     assert leaf.read_text() == str(os.getpid())
 
 
+def test_v2_once_aside_groups_are_still_made_in_the_same_place(tmp_path: Path) -> None:
+    base = v2_tree(tmp_path, "memory pids\n", "memory pids\n")
+    (base / "opjudge.self").mkdir()
+    (tmp_path / "own").write_text("0::/slice/worker/opjudge.self\n")
+    group = create(LIMITS, tmp_path, tmp_path / "own")
+    assert group is not None
+    assert group.directories[0].parent == base
+
+
 def test_v1_limits_and_figures(tmp_path: Path) -> None:
     v1_tree(tmp_path, "memory", "pids", "cpuacct")
     group = create(LIMITS, tmp_path, tmp_path / "own")
@@ -128,6 +137,19 @@ def test_groups_of_dead_makers_are_swept_and_others_kept(tmp_path: Path) -> None
     assert group is not None
     left = {p.name for p in base.iterdir() if p.is_dir()} - {group.directories[0].name}
     assert left == {f"opjudge-{os.getpid()}-cd", "opjudge-x-ef", "other"}
+
+
+@pytest.mark.parametrize("tree", [1, 2])
+def test_groups_are_listed_with_their_makers(tree: int, tmp_path: Path) -> None:
+    if tree == 1:
+        v1_tree(tmp_path, "memory", "pids")
+    else:
+        v2_tree(tmp_path, "memory pids\n", "memory pids\n")
+    group = create(LIMITS, tmp_path, tmp_path / "own")
+    assert group is not None
+    found = cgroup.existing(tmp_path, tmp_path / "own")
+    assert sorted(found) == sorted((os.getpid(), path) for path in group.directories)
+    assert cgroup.existing(tmp_path, tmp_path / "absent") == []
 
 
 def test_closing_gives_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
