@@ -20,6 +20,10 @@ from judge.verdict import Language
 from sandbox.harness import protocol
 from sandbox.harness.protocol import Op
 
+PATIENCE = 100
+"""How much longer than a contestant's a reference's call may take: it is several evaluations, in
+double precision, of code that is plain rather than fast."""
+
 _SOLUTION = """\
 import reference
 from oracle_program import Program
@@ -111,8 +115,7 @@ class Oracle:
         arguments: list[protocol.Arg] = [b.argument() for b in self._placement.buffers]
         arguments += problem.scalars(workload, with_dims=True)
         self._descriptor = protocol.encode(arguments)
-        # Double precision and five evaluations, of code that is plain rather than fast.
-        self._limit_s = 10 * (10 * problem.limits.time_limit_s + 10)
+        self._limit_s = PATIENCE * (problem.limits.time_limit_s + 1)
 
     def truth(self, inputs: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Truth]:
         """The truth of every output for these inputs.
