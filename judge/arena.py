@@ -10,7 +10,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +24,7 @@ GUARD_BYTES = PAGE_BYTES
 ALIGNMENT = 64
 
 Bytes = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 # Exponent all ones and the top mantissa bit: a quiet NaN, whatever the payload below.
@@ -37,9 +40,19 @@ _memcmp = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
+def element_type(dtype: DType) -> np.dtype[Any]:
+    """The numpy element type of the same name."""
+    return np.dtype(ml_dtypes.bfloat16 if dtype is DType.BFLOAT16 else dtype.value)
+
+
 def same_bytes(a: Bytes, b: Bytes) -> bool:
     """Whether two contiguous arrays hold the same bytes; numpy would write a third array."""
     return a.nbytes == b.nbytes and _memcmp(a.ctypes.data, b.ctypes.data, a.nbytes) == 0
+
+
+def raw(array: Array) -> Bytes:
+    """A contiguous array's bytes, without a copy."""
+    return array.reshape(-1).view(np.uint8)
 
 
 class SharedMemory:
@@ -98,16 +111,25 @@ class Arena:
     def __init__(self, size: int) -> None:
         self.memory = SharedMemory("arena", size)
         self._bytes: Bytes = np.frombuffer(self.memory.map, np.uint8)
-        self._used = 0
+        self._used = self._most = 0
 
     @property
     def size(self) -> int:
         return self.memory.size
 
     @property
-    def used_bytes(self) -> int:
-        """How much of it, from its start, has been laid out."""
+    def used(self) -> int:
+        """Bytes given out so far."""
         return self._used
+
+    @property
+    def filled_bytes(self) -> int:
+        """The most that was ever given out, and so may be in memory."""
+        return self._most
+
+    def rewind(self, used: int) -> None:
+        """Give out again what was given out since; the buffers there share their pages."""
+        self._used = used
 
     def write(self, data: bytes) -> TensorArg:
         """Put raw bytes into the arena (an artifact) and say where they lie."""
@@ -150,6 +172,19 @@ class Arena:
         """The buffer's bytes, live: both sides see writes."""
         return self._bytes[buffer.offset : buffer.offset + buffer.nbytes]
 
+    def put(self, buffer: Buffer, array: Array) -> None:
+        """Fill the buffer with a contiguous array of its type and shape."""
+        self.view(buffer)[:] = raw(array)
+
+    def take(self, buffer: Buffer) -> Array:
+        """A private copy of what the buffer holds."""
+        copy = self.view(buffer).copy()
+        return copy.view(element_type(buffer.spec.dtype)).reshape(buffer.shape)
+
+    def holds(self, buffer: Buffer, array: Array) -> bool:
+        """Whether the buffer holds exactly this contiguous array, bit for bit."""
+        return same_bytes(self.view(buffer), raw(array))
+
     def poison(self, buffer: Buffer, rng: np.random.Generator) -> None:
         """Fill with non-finite values of a fresh payload (floats) or a fresh pattern (integers)."""
         dtype = buffer.spec.dtype
@@ -187,4 +222,5 @@ class Arena:
         self._used += -(-nbytes // PAGE_BYTES) * PAGE_BYTES
         if self._used > self.size:
             raise MemoryError(f"the workloads need more than the {self.size >> 20} MiB of an arena")
+        self._most = max(self._most, self._used)
         return offset

@@ -7,11 +7,12 @@ ratio:   max, mean and RMS error not more than so many times the honest referenc
 
 import math
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import numpy as np
-import torch
 
-from judge.oracle import Truth, all_finite, error_sizes, relative_error
+from judge.arena import Array
+from judge.oracle import Truth
 from judge.problem import Tolerance
 from judge.wire import ErrorReport
 
@@ -27,44 +28,81 @@ QUICK_SLACK = 2.0
 """The quick comparison is with the baseline, which may itself be wrong by its own tolerance."""
 
 
-def check(output: str, got: torch.Tensor, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
+Sizes = tuple[float, float, float]
+
+_BLOCK = 8192
+"""Elements summed up at a time: more, and the BLAS behind numpy starts threads of its own."""
+
+
+def check(output: str, got: Array, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
     """Compare an output with the truth; None if it is right.
 
     Args:
         got: private copy of the output, declared dtype and shape.
     """
-    if not got.is_floating_point():
+    if np.issubdtype(got.dtype, np.integer):
         return _exact(output, got, truth.value)
-    wide = got.double()
-    wrong = _pattern(output, wide, truth.value)
-    if wrong is not None:
-        return wrong
-    error = relative_error(wide, truth.value, truth.scale)
-    return _elements(output, wide, truth, error, tolerance) or _ratios(
-        output, wide, truth, error, tolerance
+    with np.errstate(all="ignore"):
+        return _floating(output, got, truth, tolerance)
+
+
+def _floating(output: str, got: Array, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
+    error = relative_error(got, truth)
+    sizes = error_sizes(error)
+    # A mean that is a number is of errors that all are, and so of outputs that all are.
+    if not math.isfinite(sizes[1]):
+        wrong = _pattern(output, got.astype(np.float64), truth.value)
+        if wrong is not None:
+            return wrong
+        sizes = error_sizes(np.nan_to_num(error, copy=False, nan=0.0, posinf=0.0))
+    return _elements(output, got, truth, error, sizes, tolerance) or _ratios(
+        output, got, truth, error, sizes, tolerance
     )
 
 
-def _exact(output: str, got: torch.Tensor, want: torch.Tensor) -> ErrorReport | None:
+def relative_error(got: Array, truth: Truth) -> Array:
+    """|got - y*| / scale, in double precision; not a number where neither is one."""
+    error = got.astype(np.float64)
+    error -= truth.value
+    np.abs(error, out=error)
+    error /= truth.scale
+    return error
+
+
+def error_sizes(error: Array) -> Sizes:
+    """(max, mean, RMS) of relative errors."""
+    return float(error.max()), float(error.mean()), root_mean_square(error)
+
+
+def root_mean_square(values: Array) -> float:
+    """Of floats of 32 or 64 bits, in one pass and without a temporary array."""
+    flat = values.reshape(-1)
+    whole = flat.size // _BLOCK * _BLOCK
+    blocks, rest = flat[:whole].reshape(-1, _BLOCK), flat[whole:]
+    squares = float(np.vecdot(blocks, blocks).sum(dtype=np.float64) + np.vecdot(rest, rest))
+    if values.dtype == np.float32 and not math.isfinite(squares):
+        return root_mean_square(values.astype(np.float64))
+    return math.sqrt(squares / flat.size)
+
+
+def _exact(output: str, got: Array, want: Array) -> ErrorReport | None:
     wrong = got != want
-    if not bool(wrong.any()):
+    if not wrong.any():
         return None
     return _report("element", output, wrong, got, want, max_error=math.inf)
 
 
-def _pattern(output: str, got: torch.Tensor, want: torch.Tensor) -> ErrorReport | None:
-    if all_finite(got) and all_finite(want):
-        return None
-    wrong = (got.isnan() != want.isnan()) | ((got != want) & (got.isinf() | want.isinf()))
-    if not bool(wrong.any()):
+def _pattern(output: str, got: Array, want: Array) -> ErrorReport | None:
+    wrong = (np.isnan(got) != np.isnan(want)) | ((got != want) & (np.isinf(got) | np.isinf(want)))
+    if not wrong.any():
         return None
     return _report("pattern", output, wrong, got, want, max_error=math.inf)
 
 
 def _elements(
-    output: str, got: torch.Tensor, truth: Truth, error: torch.Tensor, tolerance: Tolerance
+    output: str, got: Array, truth: Truth, error: Array, sizes: Sizes, tolerance: Tolerance
 ) -> ErrorReport | None:
-    worst = float(error.max()) / tolerance.element
+    worst = sizes[0] / tolerance.element
     if worst <= 1.0:
         return None
     wrong = error > tolerance.element
@@ -72,9 +110,9 @@ def _elements(
 
 
 def _ratios(
-    output: str, got: torch.Tensor, truth: Truth, error: torch.Tensor, tolerance: Tolerance
+    output: str, got: Array, truth: Truth, error: Array, sizes: Sizes, tolerance: Tolerance
 ) -> ErrorReport | None:
-    averaged = tolerance.max_ratio if got.numel() < SMALL else None
+    averaged = tolerance.max_ratio if got.size < SMALL else None
     allowed = (
         tolerance.max_ratio,
         averaged or tolerance.mean_ratio,
@@ -82,9 +120,7 @@ def _ratios(
     )
     shares = [
         size / (ratio * max(honest, floor))
-        for size, ratio, honest, floor in zip(
-            error_sizes(error), allowed, truth.honest, FLOOR, strict=True
-        )
+        for size, ratio, honest, floor in zip(sizes, allowed, truth.honest, FLOOR, strict=True)
     ]
     worst = max(shares)
     if worst <= 1.0:
@@ -97,15 +133,15 @@ def _ratios(
 def _report(
     gate: str,
     output: str,
-    wrong: torch.Tensor,
-    got: torch.Tensor,
-    want: torch.Tensor,
+    wrong: Array,
+    got: Array,
+    want: Array,
     *,
     max_error: float,
-    severity: torch.Tensor | None = None,
+    severity: Array | None = None,
 ) -> ErrorReport:
-    flat = int((severity if severity is not None else wrong.to(torch.int8)).argmax())
-    index = tuple(int(i) for i in np.unravel_index(flat, tuple(got.shape)))
+    flat = (wrong if severity is None else severity).argmax()
+    index = tuple(int(i) for i in np.unravel_index(flat, got.shape))
     return ErrorReport(
         gate=gate,
         output=output,
@@ -113,11 +149,11 @@ def _report(
         expected=_plain(want[index]),
         got=_plain(got[index]),
         max_error=_plain(max_error),
-        share_wrong=float(wrong.double().mean()),
+        share_wrong=float(wrong.mean()),
     )
 
 
-def _plain(value: torch.Tensor | float) -> float | None:
+def _plain(value: SupportsFloat) -> float | None:
     """A JSON number; JSON has no NaN and no infinity."""
     number = float(value)
     return number if math.isfinite(number) else None
@@ -143,31 +179,38 @@ class QuickCheck:
     @classmethod
     def learn(cls, truth: Truth, u: float, tolerance: Tolerance) -> "QuickCheck":
         """From a call on which the oracle was asked."""
-        rms = float(truth.value.square().nanmean().sqrt()) if u else 0.0
-        condition = float(truth.condition.max()) / rms if rms > 0 else 0.0
-        return cls(u, condition, tolerance.element)
+        return cls(u, truth.condition, tolerance.element)
 
     def widened(self, other: "QuickCheck") -> "QuickCheck":
         """The looser of two."""
         return QuickCheck(self.u, max(self.condition, other.condition), self.element)
 
-    def check(self, output: str, got: torch.Tensor, baseline: torch.Tensor) -> ErrorReport | None:
+    def check(self, output: str, got: Array, baseline: Array) -> ErrorReport | None:
         """Compare with the baseline; None if they agree."""
         if self.u == 0.0:
             return _exact(output, got, baseline)
-        mine, theirs = got.float(), baseline.float()
-        rms = float(torch.linalg.vector_norm(theirs)) / theirs.numel() ** 0.5
+        with np.errstate(all="ignore"):
+            return self._floating(output, got, baseline)
+
+    def _floating(self, output: str, got: Array, baseline: Array) -> ErrorReport | None:
+        # Half precision goes to double because numpy takes twice as long to make it single.
+        wide = np.float64 if got.dtype in (np.float64, np.float16) else np.float32
+        mine: Array = got.astype(wide, copy=False)
+        theirs: Array = baseline.astype(wide, copy=False)
+        rms = root_mean_square(theirs)
         slack = QUICK_SLACK * self.element
-        error = (mine - theirs).abs_()
+        error = mine - theirs
+        np.abs(error, out=error)
         # Nearly always the part of the tolerance that is the same everywhere is wide enough.
         if float(error.max()) <= slack * self.condition * rms:
             return None
-        error.sub_(theirs.abs().mul_(slack * self.u)).sub_(slack * self.condition * rms)
+        error -= np.abs(theirs) * wide(slack * self.u)
+        error -= wide(slack * self.condition * rms)
         # `not <=` so that a NaN left in the output counts as wrong.
         if float(error.max()) <= 0.0:
             return None
         wrong = ~(error <= 0.0)
-        severity = error.nan_to_num_(nan=math.inf)
+        severity = np.nan_to_num(error, copy=False, nan=math.inf)
         return _report(
             "element", output, wrong, got, baseline, max_error=math.inf, severity=severity
         )

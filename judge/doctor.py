@@ -24,7 +24,7 @@ from sandbox.limits import Limits
 from sandbox.probes import Report
 
 _PATH_INSIDE = "/usr/bin:/bin"
-_WORKER_PARTS = ("numpy", "redis", "rq", "structlog")
+_WORKER_PARTS = ("ml_dtypes", "numpy", "redis", "rq", "structlog")
 _TORCH_TIMEOUT_S = 120.0
 _SHORT_S = 5.0
 _TORCH = "import torch; print(torch.__version__)"

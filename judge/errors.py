@@ -65,4 +65,4 @@ class InfrastructureError(OpjudgeError):
 
 
 class BaselineFailed(InfrastructureError):
-    """The problem's own baseline crashed or gave a wrong answer."""
+    """The problem's own baseline or reference failed, or gave a wrong answer."""

@@ -7,13 +7,10 @@ Nothing here knows of databases, queues or HTTP: the worker, `opjudge test` and
 """
 
 import hashlib
-import importlib
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -25,6 +22,7 @@ from judge.building import BUILD_LIMITS, Built, build
 from judge.cores import scheduling_restored, share_out
 from judge.effort import USUAL, Effort
 from judge.errors import InfrastructureError
+from judge.measuring import Pairing, measure
 from judge.package import Package
 from judge.party import Library, Party
 from judge.signature import arity
@@ -35,7 +33,7 @@ from sandbox.base import Sandbox, SandboxError
 from sandbox.limits import Limits
 
 if find_spec("torch") is None:
-    # It is imported late, in `run`; that it is missing must be told at once.
+    # Only sandboxes import it; that they could not must be told at once.
     raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 INTERPRETER_BYTES = 768 << 20
@@ -68,18 +66,17 @@ def judge(
     *,
     report: Report = lambda _progress: None,
     options: JudgingOptions | None = None,
-    warm: Party | None = None,
 ) -> JudgementResult:
     """Judge a submission.
 
     Args:
         report: called with the progress; whatever it raises ends the judging and passes through.
-        warm: a party whose harness already has torch imported; it is used up.
 
     Raises:
+        ProblemError: the problem's reference cannot be imported.
         InfrastructureError: our side failed; the submission is not to blame.
     """
-    judging = _Judging(package, source, mode, sandbox, report, options or JudgingOptions(), warm)
+    judging = _Judging(package, source, mode, sandbox, report, options or JudgingOptions())
     try:
         with scheduling_restored():
             return judging.run()
@@ -100,13 +97,11 @@ class _Judging:
         sandbox: Sandbox,
         report: Report,
         options: JudgingOptions,
-        warm: Party | None,
     ) -> None:
         self._package, self._problem, self._source = package, package.problem, source
         self._mode, self._sandbox, self._report, self._options = mode, sandbox, report, options
         self._started = time.perf_counter()
         self._seed = secrets.token_bytes(32)
-        self._warm = warm
         self._parties: list[Party] = []
         self._result = JudgementResult(
             verdict=Verdict.JE,
@@ -123,22 +118,19 @@ class _Judging:
 
     def run(self) -> JudgementResult:
         self._report(Progress(status=Status.BUILDING))
-        importing = threading.Thread(target=_import_ahead, daemon=True)
         text = self._package.baseline_source()
         fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
-        baseline = self._warm or self._party(library_of(fast), BASELINE_LIMITS)
+        baseline = self._party(library_of(fast), BASELINE_LIMITS)
         self._parties.append(baseline)
         candidate = self._party(library_of(self._source), self._limits())
         self._parties.append(candidate)
-        importing.start()
+        reference = self._party("torch", BASELINE_LIMITS)
+        self._parties.append(reference)
         built = self._build()
         if not built.ok:
             return self._finish(Verdict.CE, "")
-        for party in (baseline, candidate):
+        for party in (candidate, baseline, reference):
             self._ready(party)
-        importing.join()
-        from judge.measuring import Pairing, measure
-
         pairing = Pairing(
             self._package,
             self._mode,
@@ -148,6 +140,7 @@ class _Judging:
             built.artifact,
             baseline,
             fast,
+            reference,
         )
         measured = measure(pairing, self._options.effort[self._mode], self._report)
         self._update(
@@ -160,7 +153,7 @@ class _Judging:
         return self._finish(measured.verdict, measured.message)
 
     def close(self) -> None:
-        """Destroy both sandboxes."""
+        """Destroy every sandbox."""
         for party in self._parties:
             party.end()
 
@@ -208,12 +201,6 @@ class _Judging:
 
     def _update(self, **fields: object) -> None:
         self._result = self._result.model_copy(update=fields)
-
-
-def _import_ahead() -> None:
-    """Import what measuring needs while the sandboxes start; errors are raised where it is used."""
-    with suppress(ImportError):
-        importlib.import_module("judge.measuring")
 
 
 def library_of(source: Source) -> Library:

@@ -1,13 +1,8 @@
-"""Measure a built submission beside the baseline: load both, run the stream, take down figures.
-
-Apart from `judge.judging` because everything from here on needs torch, which takes more than a
-second to import: a judging does that while its sandboxes start.
-"""
+"""Measure a built submission beside the baseline: load both, run the stream, take down figures."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from judge import scoring, timing
 from judge.building import PYTHON_ENTRY, canonical_zip
@@ -16,7 +11,7 @@ from judge.effort import Effort
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.expression import evaluate
 from judge.inputs import InputSource, generator
-from judge.oracle import Oracle, load_reference
+from judge.oracle import Reference
 from judge.package import Package
 from judge.party import Party
 from judge.problem import CostModel, Problem, Workload
@@ -29,7 +24,7 @@ from judge.wire import ErrorReport, Overhead, Run
 
 @dataclass(frozen=True)
 class Pairing:
-    """What is measured: a candidate and the baseline, each ready in its sandbox.
+    """What is measured: a candidate and the baseline, and the reference, each in its sandbox.
 
     Attributes:
         seed: the judging's secret; every input comes from it.
@@ -44,6 +39,7 @@ class Pairing:
     artifact: bytes
     baseline: Party
     baseline_source: Source
+    reference: Party
 
 
 @dataclass(frozen=True)
@@ -60,20 +56,22 @@ class Measured:
 
 
 def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
-    """Measure; the candidate's sandbox is destroyed, the baseline's is left to its owner.
+    """Measure; the candidate's sandbox is destroyed, the others are left to their owner.
 
     Args:
         report: called with the progress; whatever it raises passes through.
 
     Raises:
-        InfrastructureError: the baseline failed, or a workload does not fit.
+        ProblemError: the reference cannot be imported.
+        InfrastructureError: baseline or reference failed, or a workload does not fit.
     """
+    reference = Reference(pairing.reference, pairing.package)
     try:
-        _load(pairing)
+        _load(pairing, reference)
     except Failed as failure:
         return Measured(failure.verdict, failure.message)
     rng = generator(pairing.seed, "stream")
-    made = _tracks(pairing, rng)
+    made = _tracks(pairing, reference, rng)
     problem = pairing.package.problem
     session = Session(problem, pairing.candidate, pairing.baseline, made, effort, rng, report)
     verdict, message = Verdict.AC, ""
@@ -84,38 +82,37 @@ def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
     return _measured(session, made, problem, verdict, message, _printed(pairing.candidate))
 
 
-def _load(pairing: Pairing) -> None:
-    """Pin everyone to their cores, and have both programs imported."""
+def _load(pairing: Pairing, reference: Reference) -> None:
+    """Pin everyone to their cores, and have all three programs imported."""
     baseline, candidate, source = pairing.baseline, pairing.candidate, pairing.source
     cores = share_out()
-    for party in (baseline, candidate):
+    for party in (baseline, candidate, pairing.reference):
         party.pin(cores)
     cores.work()
     favour(0)
-    torch.set_num_threads(1)
     limit_s = pairing.package.problem.limits.prepare_limit_s
     fast = pairing.baseline_source
     artifact = canonical_zip({PYTHON_ENTRY: fast.files[0].content})
     reply = baseline.load(artifact, Language.PYTHON, fast.directives, 10 * limit_s)
     if reply.failure is not None:
         raise BaselineFailed(f"the baseline did not load: {reply.message}")
+    reference.load()
     reply = candidate.load(pairing.artifact, source.language, source.directives, limit_s)
     if reply.failure is not None:
         raise Failed(reply.failure, f"while loading the submission: {reply.message}")
 
 
-def _tracks(pairing: Pairing, rng: np.random.Generator) -> list[Track]:
+def _tracks(pairing: Pairing, reference: Reference, rng: np.random.Generator) -> list[Track]:
     problem = pairing.package.problem
-    reference = load_reference(pairing.package.root / "reference.py")
     made = []
     for w in selected(problem, pairing.mode):
-        inputs = InputSource(problem, w, reference, pairing.seed)
         try:
+            oracle = reference.on(w, rng)
             mine = make_side(pairing.candidate, problem, w, pairing.source.language, rng)
             theirs = make_side(pairing.baseline, problem, w, Language.PYTHON, rng)
         except MemoryError as error:
             raise InfrastructureError(str(error)) from error
-        oracle = Oracle(problem, w, reference)
+        inputs = InputSource(problem, w, pairing.seed, oracle.inputs)
         made.append(Track(w, inputs, oracle, mine, theirs if w.timed else None))
     return made
 

@@ -1,31 +1,38 @@
-"""The truth about an output: the reference at double precision, and what rounding may do to it."""
+"""The truth about an output, told by the problem's reference in a sandbox of its own.
 
-import importlib.util
+The reference is somebody else's code: it gets buffers and a seed, like a submission, and sees
+neither the judge's memory nor its environment. What it tells is taken as the truth.
+"""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-import torch
 
-from judge.errors import ProblemError
-from judge.problem import Problem, TensorSpec, Workload
+from judge.arena import Array
+from judge.building import PYTHON_ENTRY, canonical_zip
+from judge.errors import BaselineFailed, ProblemError
+from judge.package import Package
+from judge.party import Party, Reply
+from judge.problem import DType, Operator, Problem, TensorSpec, Workload
+from judge.verdict import Language
+from sandbox.harness import protocol
+from sandbox.harness.protocol import Op
 
-PERTURBATIONS = 3
+PATIENCE = 100
+"""How much longer than a contestant's a reference's call may take: it is several evaluations, in
+double precision, of code that is plain rather than fast."""
 
+_SOLUTION = """\
+import reference
+from oracle_program import Program
 
-def load_reference(path: Path) -> ModuleType:
-    """Import a package's reference.py. Raises ProblemError if it cannot be imported."""
-    spec = importlib.util.spec_from_file_location("problem_reference", path)
-    if spec is None or spec.loader is None:
-        raise ProblemError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # An organizer's code may raise anything, and its author is told.
-        raise ProblemError(f"{path}: import failed: {type(error).__name__}: {error}") from error
-    return module
+program = Program(reference, {dims!r}, {attributes!r}, {inputs!r}, {outputs!r})
+solve = program.solve
+if program.makes_inputs:
+    prepare = program.prepare
+"""
 
 
 @dataclass(frozen=True)
@@ -33,112 +40,156 @@ class Truth:
     """What one output has to be.
 
     Attributes:
-        value: y*, the reference at float64 (integers: at their own type).
-        condition: RMS deviation of y* when every input moves by one rounding error of its type.
-        scale: u * |y*| + condition, the unit in which errors are counted.
+        value: y*, the reference at float64 (integers: int64).
+        scale: u * |y*| + condition, the unit in which errors are counted; the condition is the RMS
+            deviation of y* when every input moves by one rounding error of its type.
+        condition: the largest condition, over the RMS of y*.
         honest: errors of the reference at the declared precision: (max, mean, RMS) in that unit.
     """
 
-    value: torch.Tensor
-    condition: torch.Tensor
-    scale: torch.Tensor
+    value: Array
+    scale: Array
+    condition: float
     honest: tuple[float, float, float]
 
 
+class Reference:
+    """A problem's reference in its sandbox.
+
+    Args:
+        party: a harness that is ready and imports torch.
+    """
+
+    def __init__(self, party: Party, package: Package) -> None:
+        self._party, self._package = party, package
+        self._free = 0
+
+    def load(self) -> None:
+        """Have the reference imported. Raises ProblemError if it cannot be."""
+        limits = self._package.problem.limits
+        artifact = canonical_zip(program(self._package))
+        reply = self._party.load(artifact, Language.PYTHON, {}, 10 * limits.prepare_limit_s)
+        if reply.failure is not None:
+            raise ProblemError(self._complaint("import failed", reply))
+        self._free = self._party.arena.used
+
+    def on(self, workload: Workload, rng: np.random.Generator) -> "Oracle":
+        """The reference on one workload.
+
+        Raises:
+            MemoryError: the arena is too small for the workload.
+        """
+        # Workloads take turns, so they may all lie in the same pages.
+        self._party.arena.rewind(self._free)
+        return Oracle(self, self._party, self._package.problem, workload, rng)
+
+    def answer(self, what: str, reply: Reply) -> None:
+        """Raises BaselineFailed if a request failed."""
+        if reply.failure is not None:
+            raise BaselineFailed(self._complaint(f"{what} failed", reply))
+
+    def _complaint(self, what: str, reply: Reply) -> str:
+        text = reply.message.strip()
+        first = f"{self._package.slug}/reference.py: {what}: {text.rpartition(chr(10))[2]}"
+        return f"{first}\n{text}" if "\n" in text else first
+
+
 class Oracle:
-    """Computes the truth for one workload."""
+    """The reference on one workload: what outputs have to be, and its own inputs if it makes any.
 
-    def __init__(self, problem: Problem, workload: Workload, reference: ModuleType) -> None:
-        self._problem = problem
-        self._reference = reference.reference
-        self._attributes = tuple(problem.attributes_of(workload).values())
-        self._stores: dict[str, torch.Tensor] = {}
+    Its buffers are shared with the oracles of other workloads: what it is told it copies at once.
+    """
 
-    def truth(
-        self, inputs: Mapping[str, torch.Tensor], rng: np.random.Generator
-    ) -> dict[str, Truth]:
+    def __init__(
+        self,
+        reference: Reference,
+        party: Party,
+        problem: Problem,
+        workload: Workload,
+        rng: np.random.Generator,
+    ) -> None:
+        self._reference, self._arena, self._operator = reference, party.arena, problem.operator
+        self._party = party
+        given, told = layout(problem.operator)
+        self._placement = self._arena.place(given, told, workload.dims, rng)
+        arguments: list[protocol.Arg] = [b.argument() for b in self._placement.buffers]
+        arguments += problem.scalars(workload, with_dims=True)
+        self._descriptor = protocol.encode(arguments)
+        self._limit_s = PATIENCE * (problem.limits.time_limit_s + 1)
+
+    def truth(self, inputs: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Truth]:
         """The truth of every output for these inputs.
 
-        The condition is estimated as the RMS over a few evaluations with inputs multiplied by
-        (1 + u) or (1 - u) at random (research/integrity.md 2.4).
+        Raises:
+            BaselineFailed: the reference failed, or does not fit the operator.
         """
-        exact = self._evaluate({k: widen(v) for k, v in inputs.items()})
-        plain = self._evaluate(inputs)
-        moved = [self._evaluate(self._perturbed(inputs, rng)) for _ in range(PERTURBATIONS)]
-        return {
-            spec.name: self._truth(
-                spec.dtype.unit_roundoff, exact[i], plain[i], [m[i] for m in moved]
-            )
-            for i, spec in enumerate(self._problem.operator.outputs)
-        }
+        arena, placement = self._arena, self._placement
+        seed = _seed(int(rng.integers(0, 1 << 62)))
+        given = (seed, *(inputs[t.name] for t in self._operator.inputs))
+        for buffer, array in zip(placement.inputs, given, strict=True):
+            arena.put(buffer, array)
+        self._ask(Op.CALL, "reference")
+        if not all(map(arena.holds, placement.inputs, given)):
+            raise BaselineFailed("the reference changed its inputs")
+        return read(self._operator, [arena.take(b) for b in placement.outputs])
 
-    def _truth(
-        self, u: float, exact: torch.Tensor, plain: torch.Tensor, moved: Sequence[torch.Tensor]
-    ) -> Truth:
-        if not exact.is_floating_point():
-            nothing = torch.zeros((), dtype=torch.float64)
-            return Truth(exact, nothing, nothing, (0.0, 0.0, 0.0))
-        squares = torch.zeros_like(exact)
-        for other in moved:
-            squares += (other - exact).square_()
-        condition = squares.div_(len(moved)).sqrt_()
-        # An element whose few perturbations happened to cancel is no better conditioned than the
-        # rest: half the tensor's typical condition is its floor.
-        typical = condition.square().mean().sqrt()
-        if bool(torch.isfinite(typical)):
-            condition.clamp_(min=float(typical) / 2)
-        scale = exact.abs().mul_(u).add_(condition).clamp_(min=torch.finfo(torch.float32).tiny)
-        honest = error_sizes(relative_error(plain.double(), exact, scale))
-        return Truth(exact, condition, scale, honest)
+    def inputs(self, seed: int) -> dict[str, Array] | None:
+        """What `make_inputs` gives for a seed; None if the reference has none.
 
-    def _evaluate(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        names = [spec.name for spec in self._problem.operator.inputs]
-        with torch.no_grad():
-            result = self._reference(*(inputs[n] for n in names), *self._attributes)
-        return result if isinstance(result, tuple) else (result,)
+        Raises:
+            BaselineFailed: it failed, or does not fit the operator.
+        """
+        buffers = self._placement.inputs
+        self._arena.put(buffers[0], _seed(seed))
+        if self._ask(Op.PREPARE, "make_inputs").absent:
+            return None
+        return {b.spec.name: self._arena.take(b) for b in buffers[1:]}
 
-    def _perturbed(
-        self, inputs: Mapping[str, torch.Tensor], rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
-        moved = {}
-        for spec in self._problem.operator.inputs:
-            tensor = widen(inputs[spec.name])
-            if spec.dtype.floating:
-                tensor = tensor * self._factors(spec, tensor, rng)
-            moved[spec.name] = tensor
-        return moved
-
-    def _factors(
-        self, spec: TensorSpec, tensor: torch.Tensor, rng: np.random.Generator
-    ) -> torch.Tensor:
-        """1 + u or 1 - u at random: a window into a store, since drawing costs more than using."""
-        count = tensor.numel()
-        if spec.name not in self._stores:
-            signs = rng.integers(0, 2, count + 4096, np.int8).astype(np.float64) * 2 - 1
-            self._stores[spec.name] = torch.from_numpy(1 + spec.dtype.unit_roundoff * signs)
-        start = int(rng.integers(0, 4097))
-        return self._stores[spec.name][start : start + count].view(tensor.shape)
+    def _ask(self, op: Op, what: str) -> Reply:
+        reply = self._party.request(op, self._descriptor, self._limit_s)
+        self._reference.answer(what, reply)
+        return reply
 
 
-def widen(tensor: torch.Tensor) -> torch.Tensor:
-    """Floating tensors at double precision, others as they are."""
-    return tensor.double() if tensor.is_floating_point() else tensor
+def program(package: Package) -> dict[str, bytes]:
+    """The files of the artifact that the reference's sandbox runs."""
+    operator = package.problem.operator
+    solution = _SOLUTION.format(
+        dims=operator.dims,
+        attributes=tuple(a.name for a in operator.attributes),
+        inputs={t.name: t.dtype.unit_roundoff for t in operator.inputs},
+        outputs={t.name: t.dtype.unit_roundoff for t in operator.outputs},
+    )
+    return {
+        PYTHON_ENTRY: solution.encode(),
+        "oracle_program.py": Path(__file__).with_name("oracle_program.py").read_bytes(),
+        "reference.py": package.reference.encode(),
+    }
 
 
-def all_finite(tensor: torch.Tensor) -> bool:
-    """Whether there is no NaN and no infinity, in one pass (doubles cannot overflow in the sum)."""
-    return bool(torch.isfinite(tensor.sum()))
+def layout(operator: Operator) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The buffers of an oracle's call: those the judge writes, and those it reads."""
+    values, scales = [], []
+    for spec in operator.outputs:
+        dtype = DType.FLOAT64 if spec.dtype.floating else DType.INT64
+        values.append(spec.model_copy(update={"dtype": dtype}))
+        # Integers are exact: they need no scale.
+        shape = spec.shape if spec.dtype.floating else (1,)
+        scales.append(TensorSpec(name="scale", dtype=DType.FLOAT64, shape=shape))
+    seed = TensorSpec(name="seed", dtype=DType.INT64, shape=(1,))
+    sizes = TensorSpec(name="sizes", dtype=DType.FLOAT64, shape=(len(operator.outputs), 4))
+    return (seed, *operator.inputs), (*values, *scales, sizes)
 
 
-def relative_error(
-    got: torch.Tensor, truth_value: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
-    """|got - y*| / scale, and 0 where either is not finite (the pattern gate looks at those)."""
-    error = (got - truth_value).abs_().div_(scale)
-    return error if all_finite(error) else error.nan_to_num_(nan=0.0, posinf=0.0)
+def read(operator: Operator, told: Sequence[Array]) -> dict[str, Truth]:
+    """The truths in the buffers that `layout` says the judge reads."""
+    count = len(operator.outputs)
+    truths = {}
+    for i, spec in enumerate(operator.outputs):
+        worst, mean, rms, condition = (float(size) for size in told[-1][i])
+        truths[spec.name] = Truth(told[i], told[count + i], condition, (worst, mean, rms))
+    return truths
 
 
-def error_sizes(error: torch.Tensor) -> tuple[float, float, float]:
-    """(max, mean, RMS) of relative errors."""
-    root = float(torch.linalg.vector_norm(error)) / error.numel() ** 0.5
-    return float(error.max()), float(error.mean()), root
+def _seed(seed: int) -> Array:
+    return np.array([seed], np.int64)

@@ -212,7 +212,7 @@ class Party:
         return Reply(ns, failure, self._text())
 
     def _check(self) -> None:
-        self._resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.used_bytes
+        self._resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.filled_bytes
         self._resident.check()
 
     def over_limit(self) -> Reply | None:

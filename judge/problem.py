@@ -244,6 +244,15 @@ class Problem(Strict):
             except ValueError as error:
                 raise ValueError(f"cost.{label}: {error}") from error
 
+    def scalars(self, workload: Workload, *, with_dims: bool) -> list[int | float]:
+        """Dims in declared order if asked for, then attributes at their declared type."""
+        dims = [workload.dims[d] for d in self.operator.dims] if with_dims else []
+        values = self.attributes_of(workload)
+        return dims + [
+            float(values[a.name]) if a.type == "float" else int(values[a.name])
+            for a in self.operator.attributes
+        ]
+
     def attributes_of(self, workload: Workload) -> dict[str, int | float]:
         """Attribute values for a workload, in declared order."""
         return {

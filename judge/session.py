@@ -18,7 +18,7 @@ from judge.errors import BaselineFailed
 from judge.oracle import Truth
 from judge.party import Party, Reply
 from judge.problem import Problem
-from judge.tracks import Outputs, Side, Track
+from judge.tracks import Arrays, Side, Track
 from judge.verdict import Status, Verdict
 from judge.wire import ErrorReport, Progress
 from sandbox.harness.protocol import Op
@@ -147,7 +147,7 @@ class Session:
         sides = [track.candidate, baseline]
         if self._rng.random() < 0.5:
             sides.reverse()
-        got: dict[int, Outputs] = {}
+        got: dict[int, Arrays] = {}
         for side in sides:
             got[id(side)], ns = self._call(track, side, inputs)
             side.samples_ns.append(ns)
@@ -164,7 +164,7 @@ class Session:
     def _rarely(self) -> bool:
         return bool(self._rng.random() < self._effort.oracle_share)
 
-    def _ask_oracle(self, track: Track, inputs: Outputs, mine: Outputs, theirs: Outputs) -> None:
+    def _ask_oracle(self, track: Track, inputs: Arrays, mine: Arrays, theirs: Arrays) -> None:
         truth = track.oracle.truth(inputs, self._rng)
         tolerance = self._problem.tolerance
         for spec in self._problem.operator.outputs:
@@ -178,14 +178,14 @@ class Session:
             track.quick[spec.name] = learnt if known is None else known.widened(learnt)
         self._verify(mine, truth)
 
-    def _verify(self, outputs: Outputs, truth: dict[str, Truth]) -> None:
+    def _verify(self, outputs: Arrays, truth: dict[str, Truth]) -> None:
         for spec in self._problem.operator.outputs:
             name = spec.name
             report = check(name, outputs[name], truth[name], self._problem.tolerance)
             if report is not None:
                 raise Failed(Verdict.WA, "", report)
 
-    def _call(self, track: Track, side: Side, inputs: Outputs) -> tuple[Outputs, int]:
+    def _call(self, track: Track, side: Side, inputs: Arrays) -> tuple[Arrays, int]:
         """One timed call of one side; private outputs and nanoseconds."""
         self._prepare(track, side)
         place = side.places[int(self._rng.integers(len(side.places)))]
@@ -210,8 +210,7 @@ class Session:
         if side.prepared:
             return
         side.prepared = True
-        attributes = self._problem.attributes_of(track.workload)
-        args = tracks.scalars(self._problem.operator, track.workload, attributes, True)
+        args = self._problem.scalars(track.workload, with_dims=True)
         limit_s = self._problem.limits.prepare_limit_s
         reply = side.party.prepare(args, limit_s)
         self._answer(side, reply)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from judge import timing
-from judge.arena import Arena, Buffer, Placement, same_bytes
+from judge.arena import Arena, Array, Placement
 from judge.checker import QuickCheck
 from judge.inputs import InputSource
 from judge.oracle import Oracle
 from judge.party import Party
-from judge.problem import Operator, Problem, Workload
+from judge.problem import Problem, Workload
 from judge.verdict import Language, Verdict
 from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
@@ -23,7 +22,7 @@ Which pages of memory a buffer got moves a program's time by a per cent or so; f
 that out within a judging.
 """
 
-Outputs = dict[str, torch.Tensor]
+Arrays = dict[str, Array]
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Place:
 
     placement: Placement
     descriptor: bytes
-    taken: Outputs | None = None
+    taken: Arrays | None = None
 
 
 @dataclass
@@ -100,69 +99,44 @@ class Track:
 
 
 def call_args(
-    operator: Operator,
-    workload: Workload,
-    attributes: dict[str, int | float],
-    placement: Placement,
-    language: Language,
+    problem: Problem, workload: Workload, placement: Placement, language: Language
 ) -> list[protocol.Arg]:
     """Arguments of `solve`: tensors, then (C ABI only) dims, then attributes."""
     tensors: list[protocol.Arg] = [b.argument() for b in placement.buffers]
-    return tensors + scalars(operator, workload, attributes, language is Language.CPP)
-
-
-def scalars(
-    operator: Operator, workload: Workload, attributes: dict[str, int | float], with_dims: bool
-) -> list[protocol.Arg]:
-    """Dims in declared order if asked for, then attributes at their declared type."""
-    dims: list[protocol.Arg] = [workload.dims[d] for d in operator.dims] if with_dims else []
-    return dims + [
-        float(attributes[a.name]) if a.type == "float" else int(attributes[a.name])
-        for a in operator.attributes
-    ]
+    return tensors + problem.scalars(workload, with_dims=language is Language.CPP)
 
 
 def make_side(
     party: Party, problem: Problem, workload: Workload, language: Language, rng: np.random.Generator
 ) -> Side:
     """Lay a workload's buffers out in a party's arena."""
-    operator, attributes = problem.operator, problem.attributes_of(workload)
+    operator = problem.operator
     places = []
     for _ in range(PLACES):
         placement = party.arena.place(operator.inputs, operator.outputs, workload.dims, rng)
-        args = call_args(operator, workload, attributes, placement, language)
+        args = call_args(problem, workload, placement, language)
         places.append(Place(placement, protocol.encode(args)))
     return Side(party, places)
 
 
-def write_inputs(arena: Arena, placement: Placement, inputs: Outputs) -> None:
+def write_inputs(arena: Arena, placement: Placement, inputs: Arrays) -> None:
     """Copy the judge's inputs into the shared pages."""
     for buffer in placement.inputs:
-        arena.view(buffer)[:] = raw(inputs[buffer.spec.name])
+        arena.put(buffer, inputs[buffer.spec.name])
 
 
-def inputs_intact(arena: Arena, placement: Placement, inputs: Outputs) -> bool:
+def inputs_intact(arena: Arena, placement: Placement, inputs: Arrays) -> bool:
     """Whether the shared inputs still equal the judge's private ones, bit for bit."""
-    return all(same_bytes(arena.view(b), raw(inputs[b.spec.name])) for b in placement.inputs)
+    return all(arena.holds(b, inputs[b.spec.name]) for b in placement.inputs)
 
 
-def take_outputs(arena: Arena, placement: Placement) -> Outputs:
+def take_outputs(arena: Arena, placement: Placement) -> Arrays:
     """Private copies of the outputs."""
-    return {b.spec.name: _private(arena, b) for b in placement.outputs}
+    return {b.spec.name: arena.take(b) for b in placement.outputs}
 
 
 def unchanged(arena: Arena, place: Place) -> bool:
     """Whether the outputs taken from a place are still what lies there."""
     return place.taken is None or all(
-        same_bytes(arena.view(b), raw(place.taken[b.spec.name])) for b in place.placement.outputs
+        arena.holds(b, place.taken[b.spec.name]) for b in place.placement.outputs
     )
-
-
-def raw(tensor: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """A contiguous tensor's bytes, without a copy."""
-    return tensor.reshape(-1).view(torch.uint8).numpy()
-
-
-def _private(arena: Arena, buffer: Buffer) -> torch.Tensor:
-    copy = torch.from_numpy(arena.view(buffer).copy())
-    return copy.view(getattr(torch, buffer.spec.dtype.value)).view(buffer.shape)

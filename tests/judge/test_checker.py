@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
-from judge.checker import QuickCheck, check
-from judge.oracle import Oracle, Truth
+from judge.arena import Array
+from judge.checker import QuickCheck, check, root_mean_square
+from judge.oracle import Truth
 from judge.problem import DType, Operator, TensorSpec, Tolerance, Workload
 from judge.wire import ErrorReport
+from tests.judge.problems import small_problem
+from tests.truths import array, truths
 
 ROWS, COLS = 64, 256
 TOLERANCE = Tolerance()
@@ -24,16 +27,20 @@ def softmax(x: torch.Tensor) -> torch.Tensor:
 def truth_of(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, dtype: DType = DType.FLOAT32
 ) -> Truth:
-    spec = {"dtype": dtype, "shape": ("rows", "cols")}
     operator = Operator(
         dims=("rows", "cols"),
-        inputs=(TensorSpec(name="x", **spec),),
-        outputs=(TensorSpec(name="y", **spec),),
+        inputs=(TensorSpec(name="x", dtype=dtype, shape=("rows", "cols")),),
+        outputs=(TensorSpec(name="y", dtype=dtype, shape=tuple(function(x).shape)),),
     )
-    problem = SimpleNamespace(operator=operator, attributes_of=lambda _w: {})
+    problem = small_problem().model_copy(update={"operator": operator})
     workload = Workload(name="w", dims={"rows": x.shape[0], "cols": x.shape[1]})
-    oracle = Oracle(problem, workload, SimpleNamespace(reference=function))  # type: ignore[arg-type]
-    return oracle.truth({"x": x}, np.random.default_rng(0))["y"]
+    module = ModuleType("reference")
+    module.reference = function  # type: ignore[attr-defined]
+    return truths(problem, workload, module, {"x": array(x)})["y"]
+
+
+def judged(got: torch.Tensor, truth: Truth) -> ErrorReport | None:
+    return check("y", array(got), truth, TOLERANCE)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def x() -> torch.Tensor:
 
 
 def verdict(got: torch.Tensor, x: torch.Tensor) -> ErrorReport | None:
-    return check("y", got, truth_of(softmax, x), TOLERANCE)
+    return judged(got, truth_of(softmax, x))
 
 
 def test_the_reference_itself_passes(x: torch.Tensor) -> None:
@@ -103,8 +110,8 @@ def test_mutants_fail(name: str, x: torch.Tensor) -> None:
 def test_mutants_fail_the_quick_comparison_too(name: str, x: torch.Tensor) -> None:
     quick = QuickCheck.learn(truth_of(softmax, x), 2.0**-24, TOLERANCE)
     fresh = torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(2))
-    assert quick.check("y", softmax(fresh), softmax(fresh)) is None
-    assert quick.check("y", MUTANTS[name](fresh), softmax(fresh)) is not None
+    assert quick.check("y", *map(array, (softmax(fresh), softmax(fresh)))) is None
+    assert quick.check("y", *map(array, (MUTANTS[name](fresh), softmax(fresh)))) is not None
 
 
 def test_the_report_says_where(x: torch.Tensor) -> None:
@@ -123,7 +130,7 @@ def test_constant_tolerances_would_have_let_zeros_pass() -> None:
     """Why the tolerance scales itself (integrity.md F5): outputs below any usual atol."""
     x = torch.randn(4, 1 << 17, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(torch.zeros_like(x), softmax(x), atol=1e-2)
-    assert check("y", torch.zeros_like(x), truth_of(softmax, x), TOLERANCE) is not None
+    assert judged(torch.zeros_like(x), truth_of(softmax, x)) is not None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -140,8 +147,8 @@ def test_a_non_finite_element_fails_the_pattern(bad: float, x: torch.Tensor) -> 
 def test_non_finite_where_the_oracle_has_it_passes() -> None:
     x = torch.tensor([[1.0, math.inf, math.nan, -1.0]])
     truth = truth_of(lambda t: t * 2, x)
-    assert check("y", x * 2, truth, TOLERANCE) is None
-    assert check("y", torch.nan_to_num(x * 2), truth, TOLERANCE) is not None
+    assert judged(x * 2, truth) is None
+    assert judged(torch.nan_to_num(x * 2), truth) is not None
 
 
 def test_a_nan_in_the_reference_does_not_disable_the_rest() -> None:
@@ -151,8 +158,8 @@ def test_a_nan_in_the_reference_does_not_disable_the_rest() -> None:
     truth = truth_of(lambda t: t * 2, x)
     wrong = x * 2
     wrong[5, 5] += 1
-    assert check("y", x * 2, truth, TOLERANCE) is None
-    assert check("y", wrong, truth, TOLERANCE) is not None
+    assert judged(x * 2, truth) is None
+    assert judged(wrong, truth) is not None
 
 
 def test_cancellation_widens_the_tolerance_where_it_must() -> None:
@@ -165,17 +172,17 @@ def test_cancellation_widens_the_tolerance_where_it_must() -> None:
 
     truth = truth_of(row_sum, x)
     reordered = x.flip(1).sum(dim=1, keepdim=True)
-    assert check("y", reordered, truth, TOLERANCE) is None
-    assert check("y", reordered + 1.0, truth, TOLERANCE) is not None
+    assert judged(reordered, truth) is None
+    assert judged(reordered + 1.0, truth) is not None
 
 
 def test_integers_are_exact() -> None:
-    truth = Truth(torch.arange(6).view(2, 3), torch.zeros(()), torch.zeros(()), (0, 0, 0))
-    right = torch.arange(6).view(2, 3)
+    truth = Truth(np.arange(6).reshape(2, 3), np.zeros(1), 0.0, (0, 0, 0))
+    right = torch.arange(6, dtype=torch.int32).view(2, 3)
     wrong = right.clone()
     wrong[1, 1] += 1
-    assert check("y", right, truth, TOLERANCE) is None
-    report = check("y", wrong, truth, TOLERANCE)
+    assert judged(right, truth) is None
+    report = judged(wrong, truth)
     assert report is not None
     assert report.index == (1, 1)
     assert (report.expected, report.got) == (4.0, 5.0)
@@ -184,7 +191,54 @@ def test_integers_are_exact() -> None:
 def test_the_ratio_gate_catches_what_elements_let_through(x: torch.Tensor) -> None:
     """Every element is 4 units off: below c = 16, but far beyond honest rounding on average."""
     truth = truth_of(softmax, x)
-    shifted = (truth.value + 4 * truth.scale).float()
+    shifted = (truth.value + 4 * truth.scale).astype(np.float32)
     report = check("y", shifted, truth, TOLERANCE)
     assert report is not None
     assert report.gate == "ratio"
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT16, DType.BFLOAT16, DType.FLOAT64])
+def test_every_floating_type_is_judged_at_its_own_precision(dtype: DType, x: torch.Tensor) -> None:
+    given = x.to(getattr(torch, dtype))
+    truth = truth_of(softmax, given, dtype)
+    honest = softmax(given)
+    assert judged(honest, truth) is None
+    wrong = honest.clone()
+    wrong[3, 5] += 1
+    report = judged(wrong, truth)
+    assert report is not None
+    assert report.index == (3, 5)
+    quick = QuickCheck.learn(truth, dtype.unit_roundoff, TOLERANCE)
+    assert quick.check("y", array(honest), array(honest)) is None
+    assert quick.check("y", array(wrong), array(honest)) is not None
+    wrong[3, 5] = math.nan
+    assert judged(wrong, truth) is not None
+    assert quick.check("y", array(wrong), array(honest)) is not None
+
+
+def test_doubles_are_compared_as_doubles() -> None:
+    """As floats, neighbours on either side of a rounding would be a whole float apart."""
+    truth = Truth(np.ones(1), np.full(1, 2.0**-53), 2.0**-53, (1, 0.5, 0.6))
+    quick = QuickCheck.learn(truth, 2.0**-53, TOLERANCE)
+    halfway = 1 + 2.0**-24
+    below, above = np.array([halfway]), np.array([np.nextafter(halfway, 2)])
+    assert below.astype(np.float32) != above.astype(np.float32)
+    assert quick.check("y", below, above) is None
+    assert quick.check("y", below, above + 2.0**-40) is not None
+
+
+def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
+    large = np.full(20_000, 1e30, np.float32)
+    wrong = large.copy()
+    wrong[7] *= 1.01
+    quick = QuickCheck(2.0**-24, 1e-7, 16.0)
+    assert quick.check("y", large, large) is None
+    assert quick.check("y", wrong, large) is not None
+
+
+@pytest.mark.parametrize("size", [1, 8191, 8192, 100_003])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_root_mean_square_of_any_size(size: int, dtype: type) -> None:
+    values: Array = np.random.default_rng(5).standard_normal(size).astype(dtype)
+    want = math.sqrt((values.astype(np.float64) ** 2).mean())
+    assert root_mean_square(values) == pytest.approx(want, rel=1e-5)

@@ -5,17 +5,18 @@ import importlib.util
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import torch
 
-from judge.inputs import InputSource, generator, torch_dtype
-from judge.oracle import Oracle, Truth, load_reference
+from judge.inputs import InputSource
+from judge.oracle import Truth
 from judge.package import Package, load_package
 from judge.problem import Workload
+from tests.truths import made_inputs, tensor, truths
 
 ROOT = Path(__file__).resolve().parents[2] / "problems"
 SLUGS = (
@@ -62,13 +63,14 @@ def case(slug: str, workload: Workload) -> Case:
     """A reproducible call of a workload, as the judge would make it."""
     problem = package(slug).problem
     seed = f"{slug}/{workload.name}".encode()
-    reference = load_reference(ROOT / slug / "reference.py")
-    inputs = InputSource(problem, workload, reference, seed).fresh(0)
-    truths = Oracle(problem, workload, reference).truth(inputs, generator(seed, "signs"))
+    module = _module(ROOT / slug / "reference.py")
+    make = partial(made_inputs, problem, workload, module)
+    inputs = InputSource(problem, workload, seed, make).fresh(0)
+    told = truths(problem, workload, module, inputs)
     return Case(
         workload,
-        tuple(inputs[t.name] for t in problem.operator.inputs),
-        tuple(truths[t.name] for t in problem.operator.outputs),
+        tuple(tensor(inputs[t.name]) for t in problem.operator.inputs),
+        tuple(told[t.name] for t in problem.operator.outputs),
     )
 
 
@@ -77,7 +79,7 @@ def run(slug: str, solve: Solve, given: Case) -> Tensors:
     problem = package(slug).problem
     inputs = [t.clone() for t in given.inputs]
     outputs = [
-        torch.full(t.sizes(given.workload.dims), float("nan"), dtype=torch_dtype(t.dtype))
+        torch.full(t.sizes(given.workload.dims), float("nan"), dtype=getattr(torch, t.dtype))
         for t in problem.operator.outputs
     ]
     solve(given.workload, inputs, outputs)
@@ -137,7 +139,7 @@ def program(slug: str, path: Path, folder: Path) -> Solve:
 def reference(slug: str, given: Case, inputs: Sequence[torch.Tensor] | None = None) -> Tensors:
     """The reference's outputs, on the case's inputs unless told."""
     attributes = package(slug).problem.attributes_of(given.workload).values()
-    result = load_reference(ROOT / slug / "reference.py").reference(
+    result = _module(ROOT / slug / "reference.py").reference(
         *(given.inputs if inputs is None else inputs), *attributes
     )
     return result if isinstance(result, tuple) else (result,)
@@ -148,7 +150,7 @@ def _scalar(kind: str, value: float) -> ctypes.c_int64 | ctypes.c_double:
 
 
 def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"submission_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"program_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

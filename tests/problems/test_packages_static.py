@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from judge.checker import check
+from judge.checker import check, error_sizes, relative_error
 from judge.package import expectations
 from judge.problem import Workload
 from judge.source import read_source
 from judge.verdict import Verdict
 from tests.problems import programs
 from tests.problems.programs import ROOT, SLUGS, Case, Solve, Tensors
+from tests.truths import array
 
 SUBMISSIONS = [
     pytest.param(slug, path, id=f"{slug}-{path.stem}{path.suffix}")
@@ -53,7 +54,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def right(slug: str, given: Case, outputs: Tensors) -> bool:
     problem = programs.package(slug).problem
     return all(
-        check(spec.name, got, truth, problem.tolerance) is None
+        check(spec.name, array(got), truth, problem.tolerance) is None
         for spec, got, truth in zip(problem.operator.outputs, outputs, given.truths, strict=True)
     )
 
@@ -248,7 +249,7 @@ def damaged(slug: str, given: Case) -> dict[str, Tensors]:
 def worst_element(given: Case, outputs: Tensors) -> float:
     """The largest error, in units of the oracle's scale."""
     return max(
-        float(((got.double() - truth.value).abs() / truth.scale).max())
+        error_sizes(relative_error(array(got), truth))[0]
         for got, truth in zip(outputs, given.truths, strict=True)
     )
 
