@@ -118,18 +118,15 @@ class _Judging:
 
     def run(self) -> JudgementResult:
         self._report(Progress(status=Status.BUILDING))
-        text = self._package.baseline_source()
-        fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
-        baseline = self._party(library_of(fast), BASELINE_LIMITS)
-        self._parties.append(baseline)
-        candidate = self._party(library_of(self._source), self._limits())
-        self._parties.append(candidate)
-        reference = self._party("torch", BASELINE_LIMITS)
-        self._parties.append(reference)
         built = self._build()
         if not built.ok:
             return self._finish(Verdict.CE, "")
-        for party in (candidate, baseline, reference):
+        text = self._package.baseline_source()
+        fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
+        candidate = self._party(library_of(self._source), self._limits())
+        baseline = self._party(library_of(fast), BASELINE_LIMITS)
+        reference = self._party("torch", BASELINE_LIMITS)
+        for party in self._parties:
             self._ready(party)
         pairing = Pairing(
             self._package,
@@ -162,7 +159,9 @@ class _Judging:
         return replace(BASELINE_LIMITS, memory_bytes=memory)
 
     def _party(self, library: Library, limits: Limits) -> Party:
-        return Party(self._sandbox, limits, library, threads=len(share_out().party))
+        party = Party(self._sandbox, limits, library, threads=len(share_out().party))
+        self._parties.append(party)
+        return party
 
     def _build(self) -> Built:
         problem = self._problem
