@@ -34,7 +34,7 @@ def test_a_killed_worker_costs_an_attempt_and_nothing_else(stack: Stack) -> None
     stack.being_judged(submission)
     worker = stack.child("worker")
     below = [child.pid for child in worker.children(recursive=True)]
-    assert len(below) >= 4, "a child, a warm sandbox and the candidate's"
+    assert len(below) >= 4, "a child, the template and the sandboxes it made"
     worker.kill()
     until(lambda: gone(below), "the end of every sandbox")
     judged = stack.judged(submission)
