@@ -19,13 +19,15 @@ class Command:
     """What to run inside.
 
     Attributes:
-        argv: program and arguments, as seen inside.
+        argv: program and arguments, as seen inside; with `module`, its arguments alone.
         files: name -> bytes, placed in the private work directory ``/work`` before the start.
         collect: names of files in ``/work`` to bring back after the tree is dead.
         environment: added to the small fixed environment; nothing of the host's is inherited.
         share: host file descriptors (sealed memfds) that stay open inside under the same number.
         cores: CPU cores the program may run on; empty leaves the choice to the system.
         interpreter: mount this process's Python and its packages read-only.
+        module: run this module of `sandbox.harness` (its full name) with this Python; implies
+            `interpreter`.
     """
 
     argv: Sequence[str]
@@ -35,6 +37,7 @@ class Command:
     share: Sequence[int] = ()
     cores: Sequence[int] = ()
     interpreter: bool = False
+    module: str | None = None
 
 
 class Resident(ABC):
@@ -107,3 +110,17 @@ class Sandbox(ABC):
     @abstractmethod
     def describe(self) -> dict[str, str]:
         """What isolates here, for the record: back end, version, layers, kernel."""
+
+    @property
+    def builder(self) -> "Sandbox":
+        """Where submissions are built: programs there are only ever run to their end."""
+        return self
+
+    def refill(self, environment: Mapping[str, str]) -> None:  # noqa: B027 - a choice
+        """Have warm starts ready for programs of `sandbox.harness` with this environment.
+
+        Called between jobs, never while something is timed. By default there are none.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a choice
+        """Destroy what waits."""

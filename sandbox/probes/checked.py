@@ -1,6 +1,6 @@
 """A sandbox with the result of its self-check written to its record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sandbox.base import Command, Resident, Sandbox
 from sandbox.limits import Limits
@@ -30,3 +30,13 @@ class Checked(Sandbox):
     def describe(self) -> dict[str, str]:
         lowered = " ".join(self.lowered) or "nothing"
         return {**self._sandbox.describe(), "level": str(self.level), "lowered": lowered}
+
+    @property
+    def builder(self) -> Sandbox:
+        return self._sandbox.builder
+
+    def refill(self, environment: Mapping[str, str]) -> None:
+        self._sandbox.refill(environment)
+
+    def close(self) -> None:
+        self._sandbox.close()

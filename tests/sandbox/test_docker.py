@@ -36,7 +36,6 @@ from tests.sandbox.test_bubblewrap_isolation import (  # noqa: F401
     test_no_process_of_the_host_is_seen,
     test_nothing_written_is_there_the_next_time,
     test_only_the_work_directory_can_be_written,
-    test_python_is_there_only_if_asked_for,
     test_standard_descriptors_cannot_be_shared,
     test_the_environment_is_small_and_fixed,
     test_the_harness_package_can_be_imported_and_the_judge_cannot,
@@ -160,8 +159,13 @@ def test_the_place_of_its_start_says_nothing_and_cannot_be_written(box: Docker) 
 
 
 OPEN = """
-import json, os
-print(json.dumps(sorted(int(fd) for fd in os.listdir("/proc/self/fd"))))
+import fcntl, json
+def opened(fd):
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GETFD) >= 0
+    except OSError:
+        return False
+print(json.dumps([fd for fd in range(512) if opened(fd)]))
 """
 
 
@@ -170,11 +174,9 @@ def test_descriptors_arrive_under_their_numbers_and_no_others(
 ) -> None:
     closing += [os.memfd_create(str(i)) for i in range(5)]
     os.write(closing[-1], b"last")
-    code = f"{OPEN}print(os.pread({closing[-1]}, 9, 0))"
+    code = f"{OPEN}import os; print(os.pread({closing[-1]}, 9, 0))"
     seen, last = box.run(python(code, share=closing), LIMITS).stdout.splitlines()
-    # The listing itself has one open, the lowest free.
-    free = min(set(range(3, 99)) - set(closing))
-    assert json.loads(seen) == sorted({0, 1, 2, free, *closing})
+    assert json.loads(seen) == sorted({0, 1, 2, *closing})
     assert last == b"b'last'"
 
 
@@ -209,8 +211,9 @@ def test_the_container_is_as_hard_as_the_engine_can_make_it(box: Docker, client:
     assert host["Memory"] == host["MemorySwap"] == LIMITS.memory_bytes
     assert (host["CpusetCpus"], host["LogConfig"]["Type"]) == ("0", "none")
     assert "no-new-privileges" in host["SecurityOpt"]
-    assert all(not mount["RW"] for mount in facts["Mounts"])
-    assert not any("docker" in mount["Source"] for mount in facts["Mounts"])
+    writable = {mount["Destination"] for mount in facts["Mounts"] if mount["RW"]}
+    assert writable <= {"/work", "/tmp", "/dev/shm", "/root", "/run/opjudge/out"}
+    assert not any("docker.sock" in mount["Source"] for mount in facts["Mounts"])
     assert facts["Config"]["User"] == "65534:65534"
 
 
