@@ -120,6 +120,92 @@ def test_with_both_off_it_can(docker_engine: Engine) -> None:
     assert wide_open.run(python(NODE), LIMITS).status is Status.OK
 
 
+SEEN = """
+import json, os
+found = {"listed": sorted(os.listdir("/proc"))}
+for name in ("self/environ", "self/mem", "1/cmdline", "mounts", "cmdline", "self/ns/net"):
+    try:
+        found[name] = bool(os.stat(f"/proc/{name}"))
+    except OSError:
+        pass
+print(json.dumps(found))
+"""
+
+
+def test_of_proc_there_is_only_the_processor(box: Docker, docker_engine: Engine) -> None:
+    """No process, no environment, no memory to open: not even the program's own."""
+    assert json.loads(box.run(python(SEEN), LIMITS).stdout) == {"listed": ["cpuinfo"]}
+    bare = json.loads(open_box(docker_engine, procless=False).run(python(SEEN), LIMITS).stdout)
+    assert {"1", "self", "cpuinfo"} <= set(bare["listed"])
+    assert len(bare) == 7
+
+
+UNCOVER = """
+import ctypes
+libc = ctypes.CDLL(None)
+assert libc.umount2(b"/proc", 2) == libc.mount(b"proc", b"/work", b"proc", 0, None) == -1
+open("/proc/new", "w")
+"""
+
+
+def test_it_cannot_be_uncovered(docker_engine: Engine) -> None:
+    """Even without the filter, since there are no capabilities."""
+    outcome = open_box(docker_engine, seccomp=False).run(python(UNCOVER), LIMITS)
+    assert b"Read-only file system" in outcome.stderr or b"Permission denied" in outcome.stderr
+
+
+def test_the_memory_of_another_process_cannot_be_written(
+    box: Docker, docker_engine: Engine
+) -> None:
+    """The attack that /proc is for: a child's memory, changed by its parent."""
+    poke = """
+import ctypes, os, signal
+word = ctypes.c_long(1)
+child = os.fork()
+if child == 0:
+    signal.pause()
+fd = os.open(f"/proc/{child}/mem", os.O_RDWR)
+print(os.pread(fd, 8, ctypes.addressof(word)) == bytes(word))
+os.kill(child, 9)
+"""
+    assert b"No such file" in box.run(python(poke), LIMITS).stderr
+    # The rules about files refuse it as well.
+    bare = open_box(docker_engine, procless=False, landlock=False)
+    assert bare.run(python(poke), LIMITS).stdout == b"True\n"
+
+
+NODE_BY_SHELL = "mknod node c 0 0 && echo made"
+
+
+def test_programs_without_python_are_confined_too(docker_engine: Engine) -> None:
+    """Compilers, that is."""
+    confined = open_box(docker_engine, seccomp=False).run(shell(NODE_BY_SHELL), LIMITS)
+    assert b"Permission denied" in confined.stderr
+    open_to_all = open_box(docker_engine, seccomp=False, landlock=False)
+    assert open_to_all.run(shell(NODE_BY_SHELL), LIMITS).stdout == b"made\n"
+
+
+def test_python_is_there_only_if_asked_for_where_there_is_no_landlock(
+    docker_engine: Engine,
+) -> None:
+    """Where there is, Python takes on the rules for every program."""
+    command = shell(f"test -e {sys.prefix} && echo there")
+    bare = open_box(docker_engine, landlock=False)
+    assert bare.run(command, LIMITS).stdout == b""
+
+
+def test_the_worker_must_see_what_the_engine_sees(
+    box: Docker, client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sandbox.docker_places._FILES", "elsewhere")
+    monkeypatch.setattr("sandbox.docker_config.written", lambda folder, _root: [
+        (tmp_path, "/work"), (folder / "outputs", "/run/opjudge/out")
+    ])  # fmt: skip
+    with pytest.raises(SandboxError, match="same mount namespace"):
+        box.run(shell("true"), LIMITS)
+    assert containers(client) == []
+
+
 def test_files_go_in_and_come_out(box: Docker) -> None:
     command = shell(
         "cat a b/c/d >both; mkdir out; echo new >out/f; ln -s /etc/passwd link; mkfifo fifo",
