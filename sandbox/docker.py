@@ -68,12 +68,8 @@ class Docker(Sandbox):
         warm: int = 2,
         layers: Layers | None = None,
     ) -> None:
-        _need_root()
-        _need_shared_kernel(runtime)
-        if build_runtime in SHARED_KERNEL:
-            raise SandboxError(
-                f"a runtime for builds alone is one with a kernel of its own, not {build_runtime!r}"
-            )
+        need_root()
+        need_fitting(runtime, build_runtime)
         self._url = url
         with engine(url) as client:
             self._image = find_image(client, image)
@@ -130,7 +126,8 @@ class Docker(Sandbox):
         }
 
 
-def _need_root() -> None:
+def need_root() -> None:
+    """Raise SandboxError, with the reason, for a worker that is not root."""
     if os.geteuid() != 0:
         raise SandboxError(
             "the docker back end needs root, to mount what a program can write, to hide /proc from "
@@ -139,7 +136,13 @@ def _need_root() -> None:
         )
 
 
-def _need_shared_kernel(runtime: str | None) -> None:
+def need_fitting(runtime: str | None, build_runtime: str | None) -> None:
+    """Raise SandboxError for runtimes that cannot do what they are named for."""
+    if build_runtime in SHARED_KERNEL:
+        raise SandboxError(
+            f"a runtime for builds alone is one with a kernel of its own, not {build_runtime!r}: "
+            "leave OPJUDGE_DOCKER_BUILD_RUNTIME out"
+        )
     if runtime is not None and runtime not in SHARED_KERNEL:
         raise SandboxError(
             f"the runtime {runtime!r} has a kernel of its own (or is unknown here): timed programs "

@@ -36,11 +36,13 @@ class Devices:
         requests: device requests as the engine's API has them, such as
             ``{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}``.
         mounts: host directories of driver libraries, shown read-only in the same place.
+        variables: what the environment says of them, where the program's own does not.
     """
 
     nodes: tuple[str, ...] = ()
     requests: tuple[Json, ...] = ()
     mounts: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def container(plan: Plan, wanted: Wanted, gate: Path, handed: Handed) -> dict[st
     host["Memory"] = host["MemorySwap"] = limits.memory_bytes
     host["PidsLimit"] = limits.processes + 1  # ours, which waits
     host["AutoRemove"] = True
-    return _request(plan, wanted, [SCRIPT, "sh", *_words(command, handed)], host)
+    return _request(plan, wanted, [SCRIPT, "sh", *_words(plan, command, handed)], host)
 
 
 def apart(plan: Plan, wanted: Wanted) -> dict[str, object]:
@@ -125,14 +127,15 @@ def apart(plan: Plan, wanted: Wanted) -> dict[str, object]:
     host["SecurityOpt"] = ["no-new-privileges"]
     host["Memory"] = host["MemorySwap"] = limits.memory_bytes + _OWN_BYTES
     host["PidsLimit"] = _OWN_THREADS + _OWN_THREADS_EACH * limits.processes
-    return _request(
-        plan, wanted, [_APART % (limits.wall_s + _GRACE_S), "sh", *_words(command, Handed())], host
-    )
+    script = [_APART % (limits.wall_s + _GRACE_S), "sh", *_words(plan, command, Handed())]
+    # gVisor gives its standard input to the program's user: without one of its own, that is the
+    # host's /dev/null.
+    return {**_request(plan, wanted, script, host), "OpenStdin": True}
 
 
-def _words(command: Command, handed: Handed) -> list[str]:
+def _words(plan: Plan, command: Command, handed: Handed) -> list[str]:
     """The environment and the program, for ``env -i``."""
-    variables = {"PWD": jail.WORK, **jail.environment(command)}
+    variables = {"PWD": jail.WORK, **plan.devices.variables, **jail.environment(command)}
     words = [f"{name}={value}" for name, value in variables.items()]
     if handed.numbers:
         numbers = ",".join(map(str, handed.numbers))

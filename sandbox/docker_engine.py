@@ -36,6 +36,10 @@ def engine(url: str | None) -> Iterator[Any]:
         _knock(where)
         options = {**docker.utils.kwargs_from_env(), "base_url": where}
         client = docker.APIClient(**options, version="auto", timeout=_TIMEOUT_S)
+    except PermissionError as error:
+        raise SandboxError(
+            f"no permission to use the Docker engine at {where}: run the worker as root"
+        ) from error
     except (DockerException, OSError) as error:
         raise SandboxError(
             f"no Docker engine answers at {where}: start dockerd, or set DOCKER_HOST ({error})"

@@ -1,5 +1,6 @@
 """Builds under a kernel of their own (gVisor): the same verdicts where it can give them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from judge.building import build
 from judge.verdict import Language
 from sandbox.base import Command, Sandbox, SandboxError
 from sandbox.docker import Docker
+from sandbox.docker_config import Plan, Wanted, apart
 from sandbox.docker_engine import OWNER_LABEL, engine
+from sandbox.identity import NOBODY
 from sandbox.outcome import Status
 from sandbox.probes import check
 from sandbox.probes.checked import Checked
@@ -96,6 +99,25 @@ def test_its_end_is_the_end_of_all(box: Sandbox, docker_engine: Engine) -> None:
     assert box.run(shell("sleep 1000 & exit 0"), LIMITS).status is Status.OK
     with engine(docker_engine.url) as client:
         assert client.containers(all=True, filters={"label": OWNER_LABEL}) == []
+
+
+def test_it_takes_nothing_of_the_hosts(
+    box: Sandbox, docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This runtime gives its standard input to the program's user: that was the host's /dev/null."""
+    before = os.stat("/dev/null")
+    assert box.run(shell("true"), LIMITS).status is Status.OK
+    assert os.stat("/dev/null") == before
+    monkeypatch.setattr("sandbox.docker_apart.apart", without_stdin)
+    try:
+        box.run(shell("true"), LIMITS)
+        assert os.stat("/dev/null").st_uid == NOBODY
+    finally:
+        os.chown("/dev/null", before.st_uid, before.st_gid)
+
+
+def without_stdin(plan: Plan, wanted: Wanted) -> dict[str, object]:
+    return {**apart(plan, wanted), "OpenStdin": False}
 
 
 def test_it_cannot_stay_nor_share(box: Sandbox, docker_engine: Engine) -> None:
