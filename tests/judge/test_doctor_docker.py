@@ -12,7 +12,7 @@ from judge.requirement import State
 from sandbox import docker_engine as engine_module
 from sandbox.probes import PROBES
 from tests.docker_engine import KERNEL_APART, Engine
-from tests.judge.test_doctor import clean_environment, document, row, run, without  # noqa: F401
+from tests.judge.test_doctor import document, row, run, without
 
 # The first run makes the image.
 pytestmark = pytest.mark.timeout(900)
@@ -26,6 +26,8 @@ NAMES = {
 @pytest.fixture
 def chosen(docker_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that there has to be; torch is not really asked."""
+    for name in [n for n in os.environ if n.startswith("OPJUDGE_")]:
+        monkeypatch.delenv(name)
     if docker_engine.url is not None:
         monkeypatch.setenv("DOCKER_HOST", docker_engine.url)
     monkeypatch.setenv("OPJUDGE_SANDBOX", "docker")

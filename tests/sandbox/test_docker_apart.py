@@ -104,10 +104,10 @@ def test_its_end_is_the_end_of_all(box: Sandbox, docker_engine: Engine) -> None:
 def test_it_takes_nothing_of_the_hosts(
     box: Sandbox, docker_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This runtime gives its standard input to the program's user: that was the host's /dev/null."""
+    """Its standard input is given to the program's user: that was the host's /dev/null."""
     before = os.stat("/dev/null")
     assert box.run(shell("true"), LIMITS).status is Status.OK
-    assert os.stat("/dev/null") == before
+    assert os.stat("/dev/null")[:6] == before[:6]
     monkeypatch.setattr("sandbox.docker_apart.apart", without_stdin)
     try:
         box.run(shell("true"), LIMITS)
