@@ -15,6 +15,7 @@ from sandbox.identity import NOBODY
 from sandbox.limits import DESCRIPTORS, Limits
 
 _RECEIVER = f"{jail.HARNESS_ROOT}/sandbox/harness/receive.py"
+_IDLE = ("/boot", "/home", "/media", "/mnt", "/run", "/srv", "/var")
 _EMPTY = "ro,noexec,nosuid,nodev,size=4096,mode=0755"
 
 # A runtime with a kernel of its own serves its programs with threads of its own, and with memory.
@@ -217,6 +218,12 @@ def _covered(plan: Plan, python: list[Path]) -> Iterator[str]:
     """Directories that are empty inside."""
     # The engine would show the kernel's devices and every control group.
     yield "/sys"
+    # Of no use to a program; but Python, a driver, or what comes with a device may lie there.
+    needed = (*python, *plan.devices.mounts)
+    if not plan.devices.requests:
+        for name in _IDLE:
+            if not any(path.is_relative_to(name) for path in needed):
+                yield name
     for path in plan.hide:
         if path.is_dir() and any(path.is_relative_to(p) for p in python):
             yield str(path)

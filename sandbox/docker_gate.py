@@ -15,11 +15,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sandbox import jail
 from sandbox.base import SandboxError
 from sandbox.docker_places import OUTPUTS
 from sandbox.process import Handle
 
-SHOWN = "/run/opjudge/gate"
+SHOWN = f"{jail.HARNESS_ROOT}/gate"
 SOCKET = f"{SHOWN}/socket"
 
 # A shell without job control lets its background children ignore two signals.

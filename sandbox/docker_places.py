@@ -23,7 +23,7 @@ from sandbox.limits import Limits
 INODES = 1 << 15
 """Files, directories and links that a program can make."""
 
-OUTPUTS = "/run/opjudge/out"
+OUTPUTS = f"{jail.HARNESS_ROOT}/out"
 """Where the two outputs are seen inside."""
 
 WRITABLE: Mapping[str, str] = {jail.WORK: "work", "/tmp": "tmp", "/dev/shm": "shm"}  # noqa: S108

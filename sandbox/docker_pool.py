@@ -50,6 +50,7 @@ class Waiting:
                 failed.callback(self._resident.end)
                 tree.gate.open()
                 self._connection = tree.gate.receiver(tree.program)
+                failed.callback(self._connection.close)
                 if rules is not None:
                     send(self._connection, b"\0", [rules.fd], last=False)
                 failed.pop_all()

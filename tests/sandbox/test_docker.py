@@ -199,7 +199,7 @@ def test_the_worker_must_see_what_the_engine_sees(
 ) -> None:
     monkeypatch.setattr("sandbox.docker_places._FILES", "elsewhere")
     monkeypatch.setattr("sandbox.docker_config.written", lambda folder, _root: [
-        (tmp_path, "/work"), (folder / "outputs", "/run/opjudge/out")
+        (tmp_path, "/work"), (folder / "outputs", "/.opjudge/out")
     ])  # fmt: skip
     with pytest.raises(SandboxError, match="same mount namespace"):
         box.run(shell("true"), LIMITS)
@@ -238,7 +238,7 @@ def test_device_nodes_are_not_the_programs(box: Docker) -> None:
 
 
 def test_the_place_of_its_start_says_nothing_and_cannot_be_written(box: Docker) -> None:
-    command = shell("ls /run/opjudge/gate; touch /run/opjudge/gate/x; echo >/run/opjudge/gate/go")
+    command = shell("ls /.opjudge/gate; touch /.opjudge/gate/x; echo >/.opjudge/gate/go")
     outcome = box.run(command, LIMITS)
     assert outcome.stdout == b"go\nlife\n"
     assert outcome.stderr.count(b"Read-only") + outcome.stderr.count(b"denied") == 2
@@ -298,7 +298,7 @@ def test_the_container_is_as_hard_as_the_engine_can_make_it(box: Docker, client:
     assert (host["CpusetCpus"], host["LogConfig"]["Type"]) == ("0", "none")
     assert "no-new-privileges" in host["SecurityOpt"]
     writable = {mount["Destination"] for mount in facts["Mounts"] if mount["RW"]}
-    assert writable <= {"/work", "/tmp", "/dev/shm", "/root", "/run/opjudge/out"}
+    assert writable <= {"/work", "/tmp", "/dev/shm", "/root", "/.opjudge/out"}
     assert not any("docker.sock" in mount["Source"] for mount in facts["Mounts"])
     assert facts["Config"]["User"] == "65534:65534"
 

@@ -43,8 +43,8 @@ def test_by_default_there_is_no_device_and_nothing_of_the_host_but_its_own_folde
     assert config["Devices"] == config["DeviceRequests"] == []
     assert all(Path(mount["Source"]).is_relative_to(FOLDER) for mount in config["Mounts"])
     writable = {m["Target"]: m["Source"] for m in config["Mounts"] if not m["ReadOnly"]}
-    assert set(writable) == {"/work", "/tmp", "/dev/shm", "/run/opjudge/out"}
-    assert {m["Target"] for m in config["Mounts"]} - set(writable) == {"/run/opjudge/gate"}
+    assert set(writable) == {"/work", "/tmp", "/dev/shm", "/.opjudge/out"}
+    assert {m["Target"] for m in config["Mounts"]} - set(writable) == {"/.opjudge/gate"}
 
 
 def test_a_runtime_with_its_own_kernel_has_room_for_that_and_waits_for_nobody() -> None:
@@ -54,9 +54,19 @@ def test_a_runtime_with_its_own_kernel_has_room_for_that_and_waits_for_nobody() 
     assert config["HostConfig"]["Runtime"] == "runsc"
     assert config["HostConfig"]["Memory"] == LIMITS.memory_bytes + (128 << 20)
     assert config["HostConfig"]["PidsLimit"] > 4 * LIMITS.processes
-    assert not any(
-        mount["Target"] == "/run/opjudge/gate" for mount in config["HostConfig"]["Mounts"]
-    )
+    assert not any(mount["Target"] == "/.opjudge/gate" for mount in config["HostConfig"]["Mounts"])
+
+
+def test_directories_of_the_image_are_empty_unless_something_needed_is_there() -> None:
+    idle = {"/boot", "/home", "/media", "/mnt", "/run", "/srv", "/var"}
+    assert set(host(Plan("sha256:0"), Command(["true"]))["Tmpfs"]) == {"/sys", *idle}
+    driver = Devices(mounts=(Path("/var/driver"),))
+    shown = host(Plan("sha256:0", devices=driver), Command(["true"]))["Tmpfs"]
+    assert set(shown) == {"/sys", *idle} - {"/var"}
+    brings_its_own = Devices(requests=({"Driver": "nvidia"},))
+    assert set(host(Plan("sha256:0", devices=brings_its_own), Command(["true"]))["Tmpfs"]) == {
+        "/sys"
+    }
 
 
 @pytest.mark.parametrize("refused", [(), (5,), (0, 0xFFFF_FFFF), seccomp.REFUSED_FCNTL])
@@ -134,4 +144,4 @@ def test_the_engines_control_group_is_found(tmp_path: Path, version: str) -> Non
 
 
 def test_the_script_names_what_the_host_looks_for() -> None:
-    assert docker_gate.SCRIPT.endswith("exec cat /run/opjudge/gate/life")
+    assert docker_gate.SCRIPT.endswith("exec cat /.opjudge/gate/life")
