@@ -10,7 +10,7 @@ import pytest
 from sandbox import docker_gate
 from sandbox.base import Command, SandboxError
 from sandbox.docker_config import Devices, Handed, Plan, Wanted, apart, container
-from sandbox.docker_engine import is_orphan, owner
+from sandbox.docker_engine import find_image, is_orphan, owner
 from sandbox.docker_places import Folder, Places, sweep
 from sandbox.docker_resident import group_of
 from sandbox.docker_seccomp import _ORDINARY, other_than, profile
@@ -145,3 +145,17 @@ def test_the_engines_control_group_is_found(tmp_path: Path, version: str) -> Non
 
 def test_the_script_names_what_the_host_looks_for() -> None:
     assert docker_gate.SCRIPT.endswith("exec cat /.opjudge/gate/life")
+
+
+class Inspected:
+    """An engine that knows one image, pulled from a registry: there is none here to pull from."""
+
+    def inspect_image(self, _name: str) -> dict[str, Any]:
+        return {"Id": "sha256:1", "RepoDigests": ["judge/image@sha256:2"], "Config": {}}
+
+
+def test_the_digest_of_an_image_is_recorded_with_its_id() -> None:
+    assert find_image(Inspected(), "judge/image@sha256:2") == {
+        "image": "sha256:1",
+        "image_digest": "judge/image@sha256:2",
+    }
