@@ -1,6 +1,5 @@
 """The sandbox back ends by name. Imported late: each pulls in what only it needs."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ OURS = tuple(Path(__file__).parent.with_name(name) for name in ("judge", "leader
 def make_sandbox(name: SandboxName) -> Sandbox:
     """The back end of that name. Raises UserError if it does not work on this machine.
 
-    The image of the docker back end is named in the environment.
+    What the docker back end is to use is named in the environment: see `judge.docker_settings`.
     """
     try:
         if name == "dummy":
@@ -25,7 +24,7 @@ def make_sandbox(name: SandboxName) -> Sandbox:
 
             return Dummy()
         if name == "docker":
-            return _docker(os.environ.get(DOCKER_IMAGE_VARIABLE, ""))
+            return _docker()
         from sandbox.bubblewrap import Bubblewrap
 
         return Bubblewrap(hide=OURS)
@@ -45,12 +44,21 @@ def warmed(sandbox: Sandbox) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def _docker(image: str) -> Sandbox:
-    if not image:
+def _docker() -> Sandbox:
+    from judge.docker_settings import docker_settings
+    from sandbox.docker import Docker
+
+    settings = docker_settings()
+    if not settings.image:
         raise SandboxError(
             f"name an image that the Docker engine has in {DOCKER_IMAGE_VARIABLE}; "
             "it needs sh, cat, env and, for C++, g++"
         )
-    from sandbox.docker import Docker
-
-    return Docker(image, hide=OURS)
+    return Docker(
+        settings.image,
+        hide=OURS,
+        runtime=settings.runtime,
+        build_runtime=settings.build_runtime,
+        devices=settings.shown(),
+        warm=settings.warm,
+    )

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from judge.backend import make_sandbox
+from judge.defaults import SandboxName
+from judge.doctor_docker import docker_requirements
 from judge.errors import UserError
+from judge.requirement import Requirement, State, found
 from judge.selfcheck import attacked
 from sandbox import cgroup, landlock
 from sandbox.base import SandboxError
@@ -38,33 +40,6 @@ _UNSHARE = (
     "import ctypes, os, sys; c = ctypes.CDLL(None, use_errno=True); "
     "c.unshare(0x10000000) and sys.exit(os.strerror(ctypes.get_errno()))"
 )
-
-
-class State(StrEnum):
-    """How a requirement is met."""
-
-    OK = "ok"
-    WEAKER = "weaker"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One thing that a worker needs or can use.
-
-    Attributes:
-        seen: what is there, or how it failed.
-        cost: what does not work without it.
-        remedy: what to install or do.
-        needed: whether a worker without it takes no jobs.
-    """
-
-    name: str
-    state: State
-    seen: str
-    cost: str
-    remedy: str
-    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,42 +83,40 @@ class Diagnosis:
         }
 
 
-def diagnose(redis_url: str | None, allowed: Collection[str]) -> Diagnosis:
+def diagnose(
+    redis_url: str | None, allowed: Collection[str], sandbox: SandboxName = "bubblewrap"
+) -> Diagnosis:
     """Look at everything. Nothing that is missing raises; it takes some seconds."""
-    requirements = [
-        *(_user_namespaces(), _bwrap(), _setpriv(), _control_groups(), _seccomp(), _landlock()),
-        *(_compiler(), _worker_parts(), _torch(), _redis(redis_url), _docker()),
-    ]
-    report, problem = _probe()
+    if sandbox == "docker":
+        isolation = [*docker_requirements(), _seccomp(), _landlock()]
+    else:
+        isolation = [_user_namespaces(), _bwrap(), _setpriv(), _control_groups(), _seccomp()]
+        isolation += [_landlock(), _compiler(), _docker()]
+    requirements = [*isolation, _worker_parts(), _torch(), _redis(redis_url)]
+    problems = [f"{r.name}: {r.seen}" for r in requirements if r.needed and r.state != State.OK]
+    report, problem = None, ""
+    if sandbox != "docker" or not problems:
+        report, problem = _probe(sandbox)
     if report is not None:
         problem = report.explain(allowed)
-    problems = [f"{r.name}: {r.seen}" for r in requirements if r.needed and r.state != State.OK]
     if problem:
         problems.append(problem)
     lowered = report.lowered(allowed) if report else ()
     return Diagnosis(tuple(requirements), report, tuple(lowered), "; ".join(problems))
 
 
-def _probe() -> tuple[Report | None, str]:
+def _probe(name: SandboxName) -> tuple[Report | None, str]:
     try:
-        with contextlib.closing(make_sandbox("bubblewrap")) as sandbox:
+        with contextlib.closing(make_sandbox(name)) as sandbox:
             return attacked(sandbox), ""
     except (SandboxError, UserError, OSError) as error:
         hint = f" ({_NAMESPACE_REMEDY})" if "namespace" in str(error) else ""
         return None, f"no sandbox starts: {error}{hint}"
 
 
-def _found(
-    name: str, seen: str | None, lack: str, cost: str, remedy: str, needed: bool = False
-) -> Requirement:
-    """Met if anything was seen."""
-    state = State.MISSING if seen is None else State.OK
-    return Requirement(name, state, lack if seen is None else seen, cost, remedy, needed)
-
-
 def _user_namespaces() -> Requirement:
     tried = _try([sys.executable, "-I", "-S", "-c", _UNSHARE])
-    return _found(
+    return found(
         "user namespaces",
         "can be made" if tried.returncode == 0 else None,
         tried.stderr.strip() or "cannot be made",
@@ -161,7 +134,7 @@ def _bwrap() -> Requirement:
     else:
         seen = f"{tried.stdout.strip()} ({path})" if tried.returncode == 0 else None
         lack = f"{path} does not run: {tried.stderr.strip() or tried.returncode}"
-    return _found(
+    return found(
         "bwrap",
         seen,
         lack,
@@ -172,10 +145,10 @@ def _bwrap() -> Requirement:
 
 
 def _setpriv() -> Requirement:
-    found = shutil.which("setpriv", path=_PATH_INSIDE)
-    return _found(
+    path = shutil.which("setpriv", path=_PATH_INSIDE)
+    return found(
         "setpriv",
-        found or (None if os.geteuid() == 0 else "not needed by an ordinary user"),
+        path or (None if os.geteuid() == 0 else "not needed by an ordinary user"),
         "not found",
         "a worker that is root has no sandbox",
         "install util-linux, or run the worker as an ordinary user",
@@ -204,7 +177,7 @@ def _seccomp() -> Requirement:
         seen = "filters" if ctypes.CDLL(None).prctl(21, 0, 0, 0, 0) >= 0 else None
     except OSError as error:
         lack, seen = str(error), None
-    return _found(
+    return found(
         "seccomp",
         seen,
         lack,
@@ -215,7 +188,7 @@ def _seccomp() -> Requirement:
 
 def _landlock() -> Requirement:
     version_ = landlock.abi()
-    return _found(
+    return found(
         "Landlock",
         f"ABI {version_}" if version_ else None,
         "the kernel has none, or it is switched off",
@@ -227,7 +200,7 @@ def _landlock() -> Requirement:
 def _compiler() -> Requirement:
     tools = {name: shutil.which(name, path=_PATH_INSIDE) for name in ("g++", "nm")}
     lacking = [name for name, path in tools.items() if path is None]
-    return _found(
+    return found(
         "g++ and nm",
         None if lacking else ", ".join(path for path in tools.values() if path),
         f"no {' and no '.join(lacking)} in {_PATH_INSIDE}",
@@ -238,7 +211,7 @@ def _compiler() -> Requirement:
 
 def _worker_parts() -> Requirement:
     lacking = [name for name in _WORKER_PARTS if importlib.util.find_spec(name) is None]
-    return _found(
+    return found(
         "worker's libraries",
         None if lacking else ", ".join(f"{n} {_version(n)}" for n in _WORKER_PARTS),
         f"not installed: {', '.join(lacking)}",
@@ -252,7 +225,7 @@ def _torch() -> Requirement:
     lack, seen = "not installed", None
     if importlib.util.find_spec("torch") is not None:
         lack, seen = _in_child(_TORCH, _TORCH_TIMEOUT_S)
-    return _found("torch", seen, lack, "no judging", "pip install 'opjudge[worker]'", needed=True)
+    return found("torch", seen, lack, "no judging", "pip install 'opjudge[worker]'", needed=True)
 
 
 def _redis(url: str | None) -> Requirement:

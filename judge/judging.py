@@ -166,7 +166,7 @@ class _Judging:
     def _build(self) -> Built:
         problem = self._problem
         built = build(
-            self._sandbox,
+            self._sandbox.builder,
             self._source.language,
             {f.path: f.content for f in self._source.files},
             arity(problem.operator, self._source.language),

@@ -127,3 +127,8 @@ class Sandbox(ABC):
     @abstractmethod
     def describe(self) -> dict[str, str]:
         """What isolates here, for the record: back end, version, layers, kernel."""
+
+    @property
+    def builder(self) -> "Sandbox":
+        """Where submissions are built: programs there are only ever run to their end."""
+        return self

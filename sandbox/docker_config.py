@@ -2,27 +2,28 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import jail
 from sandbox.base import Command, SandboxError
-from sandbox.docker_gate import OUTPUTS, SCRIPT, SHOWN, SOCKET
+from sandbox.docker_gate import SCRIPT, SHOWN, SOCKET
+from sandbox.docker_places import OUTPUTS, ROOTS_HOME, written
 from sandbox.docker_seccomp import profile
 from sandbox.identity import NOBODY
 from sandbox.limits import DESCRIPTORS, Limits
 
-PLACES = (jail.WORK, "/tmp", "/dev/shm")  # noqa: S108 - the container's own
-"""Where a program can write. Each has the whole quota; their sum is watched."""
-
-ROOTS_HOME = "/root"
-"""Private to root in an image, but Python may lie beneath it: then it is covered by another."""
-
 _RECEIVER = f"{jail.HARNESS_ROOT}/sandbox/harness/receive.py"
-_PAGE_BYTES = 4096
-_INODES = 1 << 15
+_IDLE = ("/boot", "/home", "/media", "/mnt", "/run", "/srv", "/var")
 _EMPTY = "ro,noexec,nosuid,nodev,size=4096,mode=0755"
+
+# A runtime with a kernel of its own serves its programs with threads of its own, and with memory.
+_OWN_THREADS, _OWN_THREADS_EACH, _OWN_BYTES = 256, 4, 128 << 20
+# The shell stays, as process 1, since signals are not the same for that; its exit code says all.
+# The time is for a worker that has died.
+_APART = f'timeout -s KILL %d env -i "$@" </dev/null >{OUTPUTS}/stdout 2>{OUTPUTS}/stderr; exit $?'
+_GRACE_S = 10
 
 Json = Mapping[str, object]
 
@@ -36,11 +37,13 @@ class Devices:
         requests: device requests as the engine's API has them, such as
             ``{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}``.
         mounts: host directories of driver libraries, shown read-only in the same place.
+        variables: what the environment says of them, where the program's own does not.
     """
 
     nodes: tuple[str, ...] = ()
     requests: tuple[Json, ...] = ()
     mounts: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Layers:
     network: bool = False
     seccomp: bool = True
     landlock: bool = True
+    procless: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +69,74 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """Descriptors that the program's process is given.
+    """Descriptors that the program's process is given before it becomes the program.
 
     Attributes:
         numbers: what they are called inside, in the order in which they are sent.
         rules: the number of the Landlock rules among them, -1 if there are none.
+        later: whether the program itself comes for some.
     """
 
     numbers: tuple[int, ...] = ()
     rules: int = -1
+    later: bool = False
 
 
-def needs_python(command: Command) -> bool:
-    """Whether Python is shown inside: descriptors are received by a program in Python."""
-    return jail.needs_python(command) or bool(command.share)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one container is for.
+
+    Attributes:
+        folder: the host's, in which lies what can be written inside.
+    """
+
+    command: Command
+    limits: Limits
+    folder: Path
+    labels: Mapping[str, str]
 
 
-def container(
-    plan: Plan,
-    command: Command,
-    limits: Limits,
-    gate: Path,
-    labels: Mapping[str, str],
-    handed: Handed,
-) -> dict[str, object]:
-    """The body of the engine's request for a container.
+def container(plan: Plan, wanted: Wanted, gate: Path, handed: Handed) -> dict[str, object]:
+    """The body of the engine's request for a container whose program waits.
 
     Args:
         gate: the host directory of the start.
         handed: what will be handed over once it runs.
     """
-    return {
-        "Image": plan.image,
-        "Entrypoint": ["/bin/sh", "-c", SCRIPT, "sh", *_words(command, handed)],
-        "Cmd": [],
-        "Env": [],
-        "User": f"{NOBODY}:{NOBODY}",
-        "WorkingDir": jail.WORK,
-        "Hostname": "sandbox",
-        "NetworkDisabled": not plan.layers.network,
-        "Healthcheck": {"Test": ["NONE"]},
-        "Labels": dict(labels),
-        "HostConfig": _host_config(plan, command, limits, gate),
-    }
+    command, limits = wanted.command, wanted.limits
+    python = _interpreter(jail.needs_python(command) or bool(handed.numbers))
+    security = "seccomp=" + (profile() if plan.layers.seccomp else "unconfined")
+    host = _host_config(plan, wanted, python)
+    host["Mounts"] = [*_mounts(plan, wanted.folder, python), _mount(gate, SHOWN)]
+    host["SecurityOpt"] = ["no-new-privileges", security]
+    host["Memory"] = host["MemorySwap"] = limits.memory_bytes
+    host["PidsLimit"] = limits.processes + 1  # ours, which waits
+    host["AutoRemove"] = True
+    return _request(plan, wanted, [SCRIPT, "sh", *_words(plan, command, handed)], host)
 
 
-def _words(command: Command, handed: Handed) -> list[str]:
+def apart(plan: Plan, wanted: Wanted) -> dict[str, object]:
+    """The body of the engine's request for a container under a runtime with a kernel of its own.
+
+    Its program starts at once. That kernel is what refuses system calls, with a filter of the
+    runtime's around it: ours would have to allow the calls of both.
+    """
+    command, limits = wanted.command, wanted.limits
+    python = _interpreter(jail.needs_python(command))
+    host = _host_config(plan, wanted, python)
+    host["Mounts"] = _mounts(plan, wanted.folder, python)
+    host["SecurityOpt"] = ["no-new-privileges"]
+    host["Memory"] = host["MemorySwap"] = limits.memory_bytes + _OWN_BYTES
+    host["PidsLimit"] = _OWN_THREADS + _OWN_THREADS_EACH * limits.processes
+    script = [_APART % (limits.wall_s + _GRACE_S), "sh", *_words(plan, command, Handed())]
+    # gVisor gives its standard input to the program's user: without one of its own, that is the
+    # host's /dev/null.
+    return {**_request(plan, wanted, script, host), "OpenStdin": True}
+
+
+def _words(plan: Plan, command: Command, handed: Handed) -> list[str]:
     """The environment and the program, for ``env -i``."""
-    variables = {"PWD": jail.WORK, **jail.environment(command)}
+    variables = {"PWD": jail.WORK, **plan.devices.variables, **jail.environment(command)}
     words = [f"{name}={value}" for name, value in variables.items()]
     if handed.numbers:
         numbers = ",".join(map(str, handed.numbers))
@@ -120,27 +144,39 @@ def _words(command: Command, handed: Handed) -> list[str]:
     return [*words, *jail.command_line(command)]
 
 
-def _host_config(plan: Plan, command: Command, limits: Limits, gate: Path) -> dict[str, object]:
-    security = "seccomp=" + (profile() if plan.layers.seccomp else "unconfined")
+def _request(
+    plan: Plan, wanted: Wanted, script: Sequence[str], host: Mapping[str, object]
+) -> dict[str, object]:
+    return {
+        "Image": plan.image,
+        "Entrypoint": ["/bin/sh", "-c", *script],
+        "Cmd": [],
+        "Env": [],
+        "User": f"{NOBODY}:{NOBODY}",
+        "WorkingDir": jail.WORK,
+        "Hostname": "sandbox",
+        "NetworkDisabled": not plan.layers.network,
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": dict(wanted.labels),
+        "HostConfig": host,
+    }
+
+
+def _host_config(plan: Plan, wanted: Wanted, python: list[Path]) -> dict[str, object]:
+    """What is the same under every runtime."""
     config: dict[str, object] = {
-        "AutoRemove": True,
         "NetworkMode": "host" if plan.layers.network else "none",
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "ReadonlyRootfs": True,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges", security],
         "LogConfig": {"Type": "none"},
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "PidsLimit": limits.processes + 1,  # ours, which waits
-        "CpusetCpus": ",".join(map(str, command.cores)),
+        "CpusetCpus": ",".join(map(str, wanted.command.cores)),
         "Ulimits": [
             {"Name": name, "Soft": soft, "Hard": hard}
-            for name, soft, hard in _resource_limits(limits, command.share)
+            for name, soft, hard in resource_limits(wanted.limits, wanted.command.share)
         ],
-        "Tmpfs": _places(limits, _interpreter(command), plan.hide),
-        "Mounts": [_mount(*pair) for pair in _shown(plan, command, gate)],
+        "Tmpfs": dict.fromkeys(_covered(plan, python), _EMPTY),
         "Devices": [
             {"PathOnHost": node, "PathInContainer": node, "CgroupPermissions": "rw"}
             for node in plan.devices.nodes
@@ -152,9 +188,9 @@ def _host_config(plan: Plan, command: Command, limits: Limits, gate: Path) -> di
     return config
 
 
-def _interpreter(command: Command) -> list[Path]:
+def _interpreter(wanted: bool) -> list[Path]:
     """The host directories of Python that are to be shown. Raises SandboxError if they cannot."""
-    if not needs_python(command):
+    if not wanted:
         return []
     paths = jail.interpreter_paths()
     for path in paths:
@@ -166,40 +202,46 @@ def _interpreter(command: Command) -> list[Path]:
     return paths
 
 
-def _resource_limits(limits: Limits, share: Iterable[int]) -> Iterator[tuple[str, int, int]]:
+def resource_limits(limits: Limits, share: Iterable[int]) -> Iterator[tuple[str, int, int]]:
+    """The limits of each process.
+
+    Args:
+        share: the descriptors it is given.
+    """
     # Handles of the host's shared memory keep their numbers inside, which may be high.
     descriptors = max([DESCRIPTORS, *(2 * fd for fd in share)])
     for name, soft, hard in limits.per_process():
         yield (name, descriptors, descriptors) if name == "nofile" else (name, soft, hard)
 
 
-def _places(limits: Limits, python: list[Path], hide: Iterable[Path]) -> dict[str, str]:
-    common = f"rw,nosuid,nodev,size={limits.file_bytes},nr_inodes={_INODES}"
-    places = dict.fromkeys(PLACES, f"{common},exec,mode=1777")
-    places[jail.WORK] = f"{common},exec,mode=0777"
-    # One page more than is allowed, so that too much can be told from just enough.
-    room = 2 * (limits.output_bytes + 2 * _PAGE_BYTES)
+def _covered(plan: Plan, python: list[Path]) -> Iterator[str]:
+    """Directories that are empty inside."""
     # The engine would show the kernel's devices and every control group.
-    places["/sys"] = _EMPTY
-    places[OUTPUTS] = f"rw,noexec,nosuid,nodev,size={room},nr_inodes=8,uid={NOBODY}"
-    if any(path.is_relative_to(ROOTS_HOME) for path in python):
-        places[ROOTS_HOME] = _EMPTY.replace("ro,", "rw,", 1)
-    for path in hide:
+    yield "/sys"
+    # Of no use to a program; but Python, a driver, or what comes with a device may lie there.
+    needed = (*python, *plan.devices.mounts)
+    if not plan.devices.requests:
+        for name in _IDLE:
+            if not any(path.is_relative_to(name) for path in needed):
+                yield name
+    for path in plan.hide:
         if path.is_dir() and any(path.is_relative_to(p) for p in python):
-            places[str(path)] = _EMPTY
-    return places
+            yield str(path)
 
 
-def _shown(plan: Plan, command: Command, gate: Path) -> list[tuple[Path, str]]:
+def _mounts(plan: Plan, folder: Path, python: list[Path]) -> list[dict[str, object]]:
+    root = any(path.is_relative_to(ROOTS_HOME) for path in python)
+    writable = [{**_mount(*pair), "ReadOnly": False} for pair in written(folder, root)]
+    return [*writable, *(_mount(*pair) for pair in _shown(plan, python))]
+
+
+def _shown(plan: Plan, python: list[Path]) -> Iterator[tuple[Path, str]]:
     """What of the host is shown inside, read-only: where it lies and where it is seen."""
-    shown = [(gate, SHOWN), *((path, str(path)) for path in plan.devices.mounts)]
-    python = _interpreter(command)
-    shown += [(path, str(path)) for path in python]
+    yield from ((path, str(path)) for path in (*plan.devices.mounts, *python))
     if python:
         source = Path(__file__).resolve().parent
-        inside = f"{jail.HARNESS_ROOT}/sandbox"
-        shown += [(source / name, f"{inside}/{name}") for name in ("__init__.py", "harness")]
-    return shown
+        for name in ("__init__.py", "harness"):
+            yield source / name, f"{jail.HARNESS_ROOT}/sandbox/{name}"
 
 
 def _mount(source: Path, target: str) -> dict[str, object]:

@@ -36,6 +36,10 @@ def engine(url: str | None) -> Iterator[Any]:
         _knock(where)
         options = {**docker.utils.kwargs_from_env(), "base_url": where}
         client = docker.APIClient(**options, version="auto", timeout=_TIMEOUT_S)
+    except PermissionError as error:
+        raise SandboxError(
+            f"no permission to use the Docker engine at {where}: run the worker as root"
+        ) from error
     except (DockerException, OSError) as error:
         raise SandboxError(
             f"no Docker engine answers at {where}: start dockerd, or set DOCKER_HOST ({error})"
@@ -56,8 +60,11 @@ def _knock(url: str) -> None:
             caller.connect(url.removeprefix("unix://"))
 
 
-def find_image(client: Any, name: str) -> str:
-    """The id of an image that is here; none is ever pulled. Raises SandboxError."""
+def find_image(client: Any, name: str) -> dict[str, str]:
+    """The id of an image that is here, and its digest in a registry if it came from one.
+
+    None is ever pulled. Raises SandboxError.
+    """
     from docker.errors import ImageNotFound
 
     try:
@@ -72,7 +79,19 @@ def find_image(client: Any, name: str) -> str:
             f"image {name!r} declares volumes, which would be writable and without a quota: "
             "use an image without VOLUME"
         )
-    return str(image["Id"])
+    digests = image.get("RepoDigests") or []
+    return {"image": str(image["Id"]), **({"image_digest": str(digests[0])} if digests else {})}
+
+
+def find_runtime(client: Any, name: str | None) -> str:
+    """The runtime of that name (None: the engine's own choice). Raises SandboxError."""
+    info = client.info()
+    if name is not None and name not in info["Runtimes"]:
+        raise SandboxError(
+            f"the Docker engine has no runtime {name!r} (it has {', '.join(info['Runtimes'])}): "
+            "install it, name it under `runtimes` in daemon.json, and restart the engine"
+        )
+    return name or str(info["DefaultRuntime"])
 
 
 def launch(client: Any, config: Mapping[str, object], name: str) -> str:
@@ -92,6 +111,14 @@ def main_process(client: Any, ident: str) -> int:
     if pid == 0:
         raise SandboxError("the container ended before its program was started")
     return pid
+
+
+def update(client: Any, ident: str, memory_bytes: int, processes: int) -> None:
+    """Give a running container other limits. The engine refuses less than is used already."""
+    limits = {"Memory": memory_bytes, "MemorySwap": memory_bytes, "PidsLimit": processes}
+    # The library's own call knows no limit of processes.
+    url = f"{client.base_url}/v{client.api_version}/containers/{ident}/update"
+    client.post(url, json=limits).raise_for_status()
 
 
 def remove(client: Any, ident: str) -> None:

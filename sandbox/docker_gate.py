@@ -1,4 +1,4 @@
-"""The host's side of a container's start: a private directory that is shown inside, read-only.
+"""The host's side of a container's start: a directory that is shown inside, read-only.
 
 The container runs a shell script of ours. A child of it opens its outputs and waits at a FIFO; that
 child is what will become the program. Process 1 becomes ``cat`` on a second FIFO: it waits for
@@ -9,20 +9,18 @@ host's end closes with the host, which ends the container.
 import contextlib
 import os
 import select
-import shutil
 import socket
 import struct
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sandbox import jail
 from sandbox.base import SandboxError
-from sandbox.docker_engine import is_orphan
+from sandbox.docker_places import OUTPUTS
 from sandbox.process import Handle
 
-INSIDE = "/run/opjudge"
-OUTPUTS = f"{INSIDE}/out"
-SHOWN = f"{INSIDE}/gate"
+SHOWN = f"{jail.HARNESS_ROOT}/gate"
 SOCKET = f"{SHOWN}/socket"
 
 # A shell without job control lets its background children ignore two signals.
@@ -31,28 +29,21 @@ SCRIPT = (
     f">{OUTPUTS}/stdout 2>{OUTPUTS}/stderr & exec cat {SHOWN}/life"
 )
 
-_HOME = Path("/run/opjudge")
 _TIMEOUT_S = 30.0
 _UCRED = struct.Struct("3i")
 
 
 class Gate:
-    """The directory of one container.
+    """What one container's start waits for.
 
     Args:
-        name: unlike any other on this host.
-        owner: who it belongs to, as in `sandbox.docker_engine.owner`.
+        folder: the container's own.
         sharing: whether descriptors will be handed over.
     """
 
-    def __init__(self, name: str, owner: str, sharing: bool, home: Path = _HOME) -> None:
-        self._folder = home / name
-        self.shown = self._folder / "shown"
+    def __init__(self, folder: Path, sharing: bool) -> None:
+        self.shown = folder / "shown"
         with contextlib.ExitStack() as undo:
-            self._folder.mkdir(mode=0o700, parents=True)
-            # A forked child may have been here first.
-            undo.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            (self._folder / "owner").write_text(owner)
             self.shown.mkdir()
             self.shown.chmod(0o755)
             self._go = self._fifo("go", undo)
@@ -70,7 +61,7 @@ class Gate:
         return fd
 
     def _listen(self, undo: contextlib.ExitStack) -> socket.socket:
-        listener = undo.enter_context(socket.socket(socket.AF_UNIX))
+        listener = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         path = self.shown / "socket"
         listener.bind(str(path))
         path.chmod(0o666)
@@ -81,49 +72,65 @@ class Gate:
         """Let the program start."""
         os.write(self._go, b"\n")
 
-    def hand_over(self, program: Handle, fds: Sequence[int]) -> None:
-        """Give the program's process the descriptors, and let nobody connect again.
+    def receiver(self, program: Handle) -> socket.socket:
+        """The connection of the program's process, which nobody else can make then.
 
-        Raises SandboxError if it does not come for them.
+        Raises SandboxError if it does not come.
         """
         assert self._listener is not None  # noqa: S101 - the caller said that it would share
-        poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(program.fd, select.POLLIN)
-        ready = [fd for fd, _ in poll.poll(_TIMEOUT_S * 1000)]
-        if self._listener.fileno() not in ready:
-            raise SandboxError("the program did not come for its descriptors")
+        _await(self._listener, program, "come for its descriptors")
         connection, _ = self._listener.accept()
-        with connection:
-            connection.settimeout(_TIMEOUT_S)
-            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-            if _UCRED.unpack(peer)[0] != program.pid:
-                raise SandboxError("another process came for the program's descriptors")
-            socket.send_fds(connection, [b"\0"], list(fds))
-            # Until it has closed its end, what is in flight belongs to nobody yet.
-            if connection.recv(1) != b"":
-                raise SandboxError("the program answered where nothing was expected")
+        connection.settimeout(_TIMEOUT_S)
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        if _UCRED.unpack(peer)[0] != program.pid:
+            connection.close()
+            raise SandboxError("another process came for the program's descriptors")
         (self.shown / "socket").unlink()
+        return connection
 
     def close(self) -> None:
-        """Close both ends and remove the directory; what still waits inside then ends."""
+        """Close both ends; what still waits inside then ends."""
         self._undo.close()
 
 
-def sweep(home: Path = _HOME) -> None:
-    """Remove the directories of workers that are gone."""
-    for label in home.glob("*/owner"):
-        with contextlib.suppress(OSError):
-            if is_orphan(label.read_text()):
-                shutil.rmtree(label.parent)
+def send(connection: socket.socket, message: bytes, fds: Sequence[int], last: bool) -> None:
+    """Give the program's process a message and descriptors.
+
+    Args:
+        last: return only when they have arrived and it has closed its end; until then, what is in
+            flight belongs to nobody yet.
+
+    Raises SandboxError if it does not.
+    """
+    try:
+        socket.send_fds(connection, [message], list(fds))
+        if last and connection.recv(1) != b"":
+            raise SandboxError("the program answered where nothing was expected")
+    except OSError as error:
+        raise SandboxError(f"the program did not take its descriptors: {error}") from error
 
 
-def meet(init: int, outputs: int) -> int:
+def expect(connection: socket.socket, program: Handle, answer: bytes) -> None:
+    """Wait for an answer of the program's process. Raises SandboxError if there is another."""
+    _await(connection, program, "get ready")
+    if connection.recv(len(answer) + 1) != answer:
+        raise SandboxError("the program could not get ready")
+
+
+def _await(source: socket.socket, program: Handle, what: str) -> None:
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    poll.register(program.fd, select.POLLIN)
+    ready = [fd for fd, _ in poll.poll(_TIMEOUT_S * 1000)]
+    if source.fileno() not in ready:
+        raise SandboxError(f"the program did not {what}")
+
+
+def meet(init: int) -> int:
     """The host's process id of the process that waits to become the program.
 
     Args:
         init: process 1 of the container.
-        outputs: its directory of outputs.
 
     Raises SandboxError if it does not come to that.
     """
@@ -135,7 +142,7 @@ def meet(init: int, outputs: int) -> int:
             waiting = (own / "comm").read_text() == "cat\n"
         except OSError as error:
             raise SandboxError("the container ended before its program was started") from error
-        if waiting and len(children) == 1 and "stderr" in os.listdir(outputs):
+        if waiting and len(children) == 1:
             return int(children[0])
         time.sleep(0.001)
     raise SandboxError(

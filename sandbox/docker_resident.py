@@ -10,6 +10,7 @@ from sandbox.base import SandboxError
 from sandbox.cgroup import ROOT, Group, GroupV1, GroupV2, own_groups
 from sandbox.descriptors import collect, read_at_most
 from sandbox.docker_gate import Gate
+from sandbox.docker_places import Folder, Places
 from sandbox.held import KILL_TIMEOUT_S, Held, Tree, classify
 from sandbox.outcome import Outcome, Status
 from sandbox.process import stat_fields
@@ -43,16 +44,20 @@ class DockerTree(Tree):
     """See `Tree`.
 
     Attributes:
+        ident: the engine's name for the container.
         group: the engine's control group.
-        places: the directories a program can write, the work directory first.
+        places: what a program can write.
         gate: holds the container alive.
+        folder: the container's, on the host.
         remove: sees to it that the engine has forgotten the container.
     """
 
+    ident: str
     group: Group
-    places: tuple[int, ...]
+    places: Places
     gate: Gate
-    remove: Callable[[], None]
+    folder: Folder
+    remove: Callable[[str], None]
 
     def exit_code(self) -> int | None:
         """How the program ended, 128 + signal if signalled; None if its record is gone.
@@ -69,23 +74,20 @@ class DockerTree(Tree):
         return code if code >= 0 else 128 - code
 
     def writable(self) -> tuple[int, ...]:
-        return self.places
-
-    def stored(self) -> tuple[int, bool]:
-        """Bytes in files, and whether some place is full."""
-        found = [os.fstatvfs(fd) for fd in self.places]
-        used = sum((s.f_blocks - s.f_bfree) * s.f_frsize for s in found)
-        return used, any(s.f_bfree == 0 for s in found)
+        return (self.places.work,)
 
     def close(self) -> None:
         """Close every descriptor and remove the container and its directory."""
-        for fd in (*self.places, self.stdout, self.stderr):
-            os.close(fd)
+        self.let_go()
+        self.remove(self.ident)
+        self.places.remove()
+        self.folder.close()
+
+    def let_go(self) -> None:
+        """Close every descriptor: another process has taken the container over."""
         self.threads.close()
-        for handle in (self.program, self.init):
-            handle.close()
-        self.gate.close()
-        self.remove()
+        for held in (self.program, self.init, self.gate, self.places):
+            held.close()
 
 
 class DockerResident(Held[DockerTree]):
@@ -99,7 +101,7 @@ class DockerResident(Held[DockerTree]):
             if code is None:
                 # Its record is gone with process 1: somebody killed the whole container.
                 code = 128 + signal.SIGKILL
-            status, number = classify(code, full=tree.stored()[1])
+            status, number = classify(code, full=tree.places.full())
         tree.init.send(signal.SIGKILL)
         # Process 1 ends last.
         if not tree.init.wait(KILL_TIMEOUT_S):
@@ -113,7 +115,7 @@ class DockerResident(Held[DockerTree]):
             wall_s=wall_s,
             cpu_s=self._cpu_s,
             peak_bytes=self._peak_bytes,
-            files=collect(tree.places[0], self._collect, self.limits.file_bytes),
+            files=collect(tree.places.work, self._collect, self.limits.file_bytes),
         )
 
     def _used(self) -> Status | None:
@@ -125,4 +127,4 @@ class DockerResident(Held[DockerTree]):
             return Status.MEMORY_LIMIT
         if group.refused_processes() > 0:
             return Status.VIOLATION
-        return Status.FILE_LIMIT if self.tree.stored()[0] > self.limits.file_bytes else None
+        return None

@@ -1,11 +1,13 @@
 """A Docker engine for the tests, with an image made here: nothing is pulled.
 
-The engine that already runs is used, else one is started on a socket of its own. The image is a
+The engine that already runs is used if it has gVisor's runtime, else one is started on a socket of
+its own. The image is a
 minimal Debian with g++, made by debootstrap; it is kept in the user's cache, so that only the first
 run pays for it. Where this cannot be, the tests fail and say why: they are never skipped.
 """
 
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -20,6 +22,9 @@ import pytest
 from sandbox.base import SandboxError
 from sandbox.docker_engine import engine, find_image
 from tests.sandbox.conftest import eventually
+
+KERNEL_APART = "runsc"
+"""A runtime with a kernel of its own."""
 
 _VERSION = "1"
 _NOT_NEEDED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
@@ -49,14 +54,14 @@ def docker_engine() -> Iterator[Engine]:
 def running_engine() -> Iterator[Engine]:
     """The same outside pytest. Raises SandboxError where it cannot be."""
     with contextlib.ExitStack() as stack:
-        url = None if _answers(None) else stack.enter_context(_daemon())
+        url = None if _serves(None) else stack.enter_context(_daemon())
         yield Engine(url, _image(url))
 
 
-def _answers(url: str | None) -> bool:
+def _serves(url: str | None) -> bool:
     try:
         with engine(url) as client:
-            return bool(client.ping())
+            return KERNEL_APART in client.info()["Runtimes"]
     except SandboxError:
         return False
 
@@ -64,17 +69,25 @@ def _answers(url: str | None) -> bool:
 @contextlib.contextmanager
 def _daemon() -> Iterator[str]:
     """Our own engine, for as long as the tests run."""
-    if shutil.which("dockerd") is None or os.geteuid() != 0:
-        raise SandboxError("needs a Docker engine, or root and the package docker.io")
+    runsc = shutil.which(KERNEL_APART)
+    if shutil.which("dockerd") is None or runsc is None or os.geteuid() != 0:
+        raise SandboxError(
+            f"needs a Docker engine with the runtime {KERNEL_APART}, or root and the packages "
+            f"docker.io and {KERNEL_APART}"
+        )
     # The socket's path has to be short.
     home = Path(tempfile.mkdtemp(prefix="opjudge-docker-", dir="/tmp"))
     url = f"unix://{home}/socket"
     argv = ["setpriv", "--pdeathsig", "TERM", "dockerd", "--host", url]
     argv += ["--data-root", f"{home}/data", "--exec-root", f"{home}/exec"]
-    argv += ["--pidfile", f"{home}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    # It has to be told that there is no network: it does not see that it was given none.
+    runtime = {"path": runsc, "runtimeArgs": ["--network=none"]}
+    (home / "daemon.json").write_text(json.dumps({"runtimes": {KERNEL_APART: runtime}}))
+    argv += ["--config-file", f"{home}/daemon.json", "--pidfile", f"{home}/pid"]
+    argv += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
     with (home / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as daemon:
         try:
-            up = eventually(lambda: daemon.poll() is not None or _answers(url), _START_TIMEOUT_S)
+            up = eventually(lambda: daemon.poll() is not None or _serves(url), _START_TIMEOUT_S)
             if not up or daemon.poll() is not None:
                 tail = (home / "log").read_text(errors="replace")[-2000:]
                 raise SandboxError(f"dockerd does not work on this machine:\n{tail}")

@@ -4,15 +4,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from judge.cli.output import NOT_ACCEPTED, OK, Output
-from judge.doctor import Diagnosis, State, diagnose
+from judge.defaults import SandboxName
+from judge.doctor import Diagnosis, diagnose
+from judge.requirement import State
 from judge.selfcheck import allowed_names
 
 _COLOURS = {State.OK: "green", State.WEAKER: "yellow", State.MISSING: "red"}
 
 
-def run_doctor(allow: str, redis_url: str | None, output: Output) -> int:
+def run_doctor(allow: str, redis_url: str | None, sandbox: SandboxName, output: Output) -> int:
     """Show the diagnosis; returns the exit code."""
-    diagnosis = diagnose(redis_url, allowed_names(allow))
+    diagnosis = diagnose(redis_url, allowed_names(allow), sandbox)
     output.result(diagnosis.document(), lambda: _show(output, diagnosis))
     return OK if diagnosis.takes_jobs else NOT_ACCEPTED
 

@@ -158,6 +158,7 @@ def doctor(
         str | None,
         typer.Option("--redis-url", envvar="OPJUDGE_REDIS_URL", help="Ask whether it answers."),
     ] = None,
+    sandbox: Sandbox = "bubblewrap",
     as_json: Json = False,
 ) -> None:
     """Say what a worker needs of this machine and what is missing, and attack the sandbox.
@@ -166,4 +167,4 @@ def doctor(
     """
     from judge.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(allow or "", redis_url, make_output(as_json)))
+    raise typer.Exit(run_doctor(allow or "", redis_url, sandbox, make_output(as_json)))

@@ -36,3 +36,7 @@ class Checked(Sandbox):
     def describe(self) -> dict[str, str]:
         lowered = " ".join(self.lowered) or "nothing"
         return {**self._sandbox.describe(), "level": str(self.level), "lowered": lowered}
+
+    @property
+    def builder(self) -> Sandbox:
+        return self._sandbox.builder

@@ -19,14 +19,16 @@ from sandbox.bubblewrap import Bubblewrap
 from sandbox.docker import Docker
 from sandbox.limits import Limits
 from sandbox.outcome import Status
-from tests.docker_engine import Engine, running_engine
+from tests.docker_engine import KERNEL_APART, Engine, running_engine
 from tests.escapes.attack import Attack
+from tests.escapes.demonstration import USUAL, driven
 from tests.escapes.host import Host
-from tests.escapes.trial import Finding, Trial
+from tests.escapes.trial import Finding, Trial, Watched
 
 HONEST_EVERY = 10
 """After so many attacks an honest submission must still be accepted."""
 
+_COMPILING = "compiling"
 _USER = 47011
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -71,15 +73,11 @@ class InProcess(Backend):
 
 
 class Containers(InProcess):
-    """The docker back end, on the engine that the tests use, for as long as attacks are tried.
+    """The docker back end, on the engine that the tests use, for as long as attacks are tried."""
 
-    Args:
-        runtime: of the engine.
-    """
-
-    def __init__(self, name: str, runtime: str) -> None:
+    def __init__(self, name: str, build_runtime: str | None = None) -> None:
         super().__init__(name, self._sandbox, as_root=True)
-        self._runtime = runtime
+        self._build_runtime = build_runtime
         self._engine: Engine | None = None
 
     def missing(self) -> str | None:
@@ -96,13 +94,49 @@ class Containers(InProcess):
     def _sandbox(self) -> Sandbox:
         if self._engine is None:
             raise SandboxError("no engine runs")
-        return Docker(self._engine.image, url=self._engine.url, runtime=self._runtime)
+        return Docker(
+            self._engine.image, url=self._engine.url, build_runtime=self._build_runtime, warm=0
+        )
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
         with running_engine() as self._engine:
             yield
         self._engine = None
+
+
+class BuildsApart(Containers):
+    """Containers whose builds have a kernel of their own.
+
+    Attacks on the compiler are judged. Every other is a program that has taken the compiler over:
+    it is run to its end where builds are, without the harness. What it may do to that kernel is its
+    own affair; it has escaped if the host has suffered, or if it has read the host's secret.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, KERNEL_APART)
+
+    def try_all(self, attacks: Sequence[Attack]) -> Iterator[Finding]:
+        with self._running(), Host() as host:
+            docker = self._sandbox()
+            trial = Trial(host, docker)
+            for attack in attacks:
+                compiling = attack.group == _COMPILING
+                yield trial.attempt(attack) if compiling else _run(attack, docker.builder, host)
+            after = trial.honest()
+            if not after.contained:
+                yield after
+
+
+def _run(attack: Attack, builder: Sandbox, host: Host) -> Finding:
+    host.restore()
+    watched = Watched(builder, host.nonce)
+    for _ in range(1 + attack.twice):
+        watched.run(driven(attack, builder, host), USUAL)
+    faults = host.damage()
+    if host.secret in watched.printed():
+        faults.append("the canary's text came out")
+    return Finding(attack.name, "", tuple(faults))
 
 
 class AsUser(Backend):
@@ -182,7 +216,7 @@ def registry() -> dict[str, Backend]:
     known = [
         InProcess("bubblewrap-root", Bubblewrap, as_root=True),
         user,
-        Containers("docker-runc", "runc"),
-        Containers("docker-runsc", "runsc"),
+        Containers("docker-runc"),
+        BuildsApart("docker-runsc"),
     ]
     return {backend.name: backend for backend in known}

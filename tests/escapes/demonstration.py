@@ -114,19 +114,29 @@ def _leaks_while_building(attack: Attack, host: Host) -> bool:
     return host.secret in built.log or host.secret.encode() in built.artifact
 
 
-def _drive(
-    attack: Attack, sandbox: Sandbox, limits: Limits, host: Host, leaked: Sequence[int]
-) -> bool:
+def driven(attack: Attack, builder: Sandbox, host: Host, leaked: Sequence[int] = ()) -> Command:
+    """The attack under the driver.
+
+    Args:
+        builder: where it is compiled, if it has to be.
+        leaked: descriptors that it is handed.
+    """
     files = {f.path: f.content for f in attack.source(host.facts()).files}
     if attack.language is Language.CPP:
-        built = build(Bubblewrap(), attack.language, files, 5, BUILD_LIMITS)
+        built = build(builder, attack.language, files, 5, BUILD_LIMITS)
         assert built.ok, built.log
         files = {"solution.so": built.artifact}
     argv = command_line(Command((), module="sandbox.harness"))
     argv[argv.index("-c") + 1] = _DRIVER
+    # One core, so that a program has another to move to.
+    return Command(argv, files, share=leaked, cores=(0,), interpreter=True)
+
+
+def _drive(
+    attack: Attack, sandbox: Sandbox, limits: Limits, host: Host, leaked: Sequence[int]
+) -> bool:
+    command = driven(attack, Bubblewrap(), host, leaked)
     watched = Watched(sandbox, host.nonce)
     for _ in range(1 + attack.twice):
-        # One core, so that a program has another to move to.
-        command = Command(argv, files, share=leaked, cores=(0,), interpreter=True)
         watched.run(command, limits)
     return MARK in watched.printed() or bool(host.damage())

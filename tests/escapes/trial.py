@@ -53,6 +53,14 @@ class Watched(Sandbox):
     def describe(self) -> dict[str, str]:
         return self._inner.describe()
 
+    @property
+    def builder(self) -> Sandbox:
+        if self._inner.builder is self._inner:
+            return self
+        apart = Watched(self._inner.builder, self._nonce)
+        apart.outcomes = self.outcomes
+        return apart
+
     def forget(self) -> None:
         """Begin anew."""
         self.outcomes.clear()

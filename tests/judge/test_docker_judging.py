@@ -8,7 +8,7 @@ from judge.source import parse_upload
 from judge.verdict import Mode, Verdict
 from judge.wire import JudgementResult
 from sandbox.docker import Docker
-from tests.docker_engine import Engine
+from tests.docker_engine import KERNEL_APART, Engine
 from tests.judge.conftest import QUICK
 from tests.judge.test_judging import CPP, HONEST
 
@@ -35,6 +35,14 @@ def test_a_correct_submission_is_accepted(
     result = judged(package, docker, filename, text)
     assert result.verdict is Verdict.AC, result
     assert result.environment.sandbox["backend"] == "docker"
+
+
+def test_builds_under_a_kernel_of_their_own(package: Package, docker_engine: Engine) -> None:
+    apart = Docker(docker_engine.image, url=docker_engine.url, build_runtime=KERNEL_APART)
+    result = judged(package, apart, "s.cpp", CPP)
+    assert result.verdict is Verdict.AC, result
+    assert result.environment.sandbox["build_runtime"] == KERNEL_APART
+    assert judged(package, apart, "s.cpp", "int f( {").verdict is Verdict.CE
 
 
 def test_a_wrong_one_is_not(package: Package, docker: Docker) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 
 from judge import doctor
 from judge.cli import app
-from judge.doctor import Diagnosis, Requirement, State
+from judge.doctor import Diagnosis
+from judge.requirement import Requirement, State
 from sandbox import cgroup, landlock
 from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.harness import seccomp
@@ -149,7 +150,7 @@ def test_a_processor_without_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(seccomp, "architecture", unknown)
     assert doctor._seccomp().state is State.MISSING
-    report, problem = doctor._probe()
+    report, problem = doctor._probe("bubblewrap")
     assert (report, "riscv64" in problem) == (None, True)
 
 
@@ -217,7 +218,7 @@ def test_what_is_needed_and_lacking_is_the_problem(monkeypatch: pytest.MonkeyPat
     lack = Requirement("thing", State.MISSING, "not here", "all", "get one", needed=True)
     monkeypatch.setattr(doctor, "_torch", lambda: lack)
     monkeypatch.setattr(doctor, "_docker", lambda: lack)
-    monkeypatch.setattr(doctor, "_probe", lambda: (None, "no sandbox"))
+    monkeypatch.setattr(doctor, "_probe", lambda _name: (None, "no sandbox"))
     diagnosis: Diagnosis = doctor.diagnose(None, ())
     assert diagnosis.problem == "thing: not here; thing: not here; no sandbox"
     assert not diagnosis.takes_jobs
@@ -227,7 +228,7 @@ def test_what_is_needed_and_lacking_is_the_problem(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("quick")
 def test_a_message_with_brackets_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr(doctor, "_probe", lambda: (None, "[red]not a colour[/]"))
+    monkeypatch.setattr(doctor, "_probe", lambda _name: (None, "[red]not a colour[/]"))
     result = run()
     assert "[red]not a colour[/]" in result.stdout
     assert result.exit_code == 3

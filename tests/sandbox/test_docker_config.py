@@ -9,19 +9,20 @@ import pytest
 
 from sandbox import docker_gate
 from sandbox.base import Command, SandboxError
-from sandbox.docker_config import Devices, Handed, Plan, container
-from sandbox.docker_engine import is_orphan, owner
-from sandbox.docker_gate import Gate, sweep
+from sandbox.docker_config import Devices, Handed, Plan, Wanted, apart, container
+from sandbox.docker_engine import find_image, is_orphan, owner
+from sandbox.docker_places import Folder, Places, sweep
 from sandbox.docker_resident import group_of
 from sandbox.docker_seccomp import _ORDINARY, other_than, profile
 from sandbox.harness import seccomp
 from sandbox.limits import Limits
 
-GATE = Path("/run/opjudge/x/shown")
+FOLDER = Path("/run/opjudge/x")
+LIMITS = Limits()
 
 
 def host(plan: Plan, command: Command) -> dict[str, Any]:
-    config: Any = container(plan, command, Limits(), GATE, {}, Handed())
+    config: Any = container(plan, Wanted(command, LIMITS, FOLDER, {}), FOLDER / "shown", Handed())
     host_config: dict[str, Any] = config["HostConfig"]
     return host_config
 
@@ -37,11 +38,35 @@ def test_devices_are_shown_as_they_are_named() -> None:
     assert driver["ReadOnly"] is True
 
 
-def test_by_default_there_is_no_device_and_nothing_of_the_host_but_the_gate() -> None:
+def test_by_default_there_is_no_device_and_nothing_of_the_host_but_its_own_folder() -> None:
     config = host(Plan("sha256:0"), Command(["true"]))
     assert config["Devices"] == config["DeviceRequests"] == []
-    assert [mount["Source"] for mount in config["Mounts"]] == [str(GATE)]
-    assert all(mount["ReadOnly"] for mount in config["Mounts"])
+    assert all(Path(mount["Source"]).is_relative_to(FOLDER) for mount in config["Mounts"])
+    writable = {m["Target"]: m["Source"] for m in config["Mounts"] if not m["ReadOnly"]}
+    assert set(writable) == {"/work", "/tmp", "/dev/shm", "/.opjudge/out"}
+    assert {m["Target"] for m in config["Mounts"]} - set(writable) == {"/.opjudge/gate"}
+
+
+def test_a_runtime_with_its_own_kernel_has_room_for_that_and_waits_for_nobody() -> None:
+    config: Any = apart(Plan("sha256:0", "runsc"), Wanted(Command(["true"]), LIMITS, FOLDER, {}))
+    assert config["Entrypoint"][-1] == "true"
+    assert "timeout -s KILL 70 env" in config["Entrypoint"][2]
+    assert config["HostConfig"]["Runtime"] == "runsc"
+    assert config["HostConfig"]["Memory"] == LIMITS.memory_bytes + (128 << 20)
+    assert config["HostConfig"]["PidsLimit"] > 4 * LIMITS.processes
+    assert not any(mount["Target"] == "/.opjudge/gate" for mount in config["HostConfig"]["Mounts"])
+
+
+def test_directories_of_the_image_are_empty_unless_something_needed_is_there() -> None:
+    idle = {"/boot", "/home", "/media", "/mnt", "/run", "/srv", "/var"}
+    assert set(host(Plan("sha256:0"), Command(["true"]))["Tmpfs"]) == {"/sys", *idle}
+    driver = Devices(mounts=(Path("/var/driver"),))
+    shown = host(Plan("sha256:0", devices=driver), Command(["true"]))["Tmpfs"]
+    assert set(shown) == {"/sys", *idle} - {"/var"}
+    brings_its_own = Devices(requests=({"Driver": "nvidia"},))
+    assert set(host(Plan("sha256:0", devices=brings_its_own), Command(["true"]))["Tmpfs"]) == {
+        "/sys"
+    }
 
 
 @pytest.mark.parametrize("refused", [(), (5,), (0, 0xFFFF_FFFF), seccomp.REFUSED_FCNTL])
@@ -82,15 +107,18 @@ def test_an_owner_is_an_orphan_once_it_is_gone() -> None:
 
 
 def test_the_directories_of_the_gone_are_swept(tmp_path: Path) -> None:
-    mine = owner(os.getpid())
-    gates = [
-        Gate("mine", mine, sharing=True, home=tmp_path),
-        Gate("gone", f"before/{mine}".replace("/", "-", 1), sharing=False, home=tmp_path),
-    ]
+    """Also what they have mounted."""
+    mine, gone = Folder(tmp_path), Folder(tmp_path)
+    label = mine.owner.split("/", 1)[1]
+    (gone.path / "owner").write_text(f"before/{label}")
+    places = [Places(folder.path, LIMITS) for folder in (mine, gone)]
+    assert Path(gone.path, "outputs").is_mount()
     sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    for gate in gates:
-        gate.close()
+    assert list(tmp_path.iterdir()) == [mine.path]
+    for place in places:
+        place.close()
+    places[0].remove()
+    mine.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,4 +144,18 @@ def test_the_engines_control_group_is_found(tmp_path: Path, version: str) -> Non
 
 
 def test_the_script_names_what_the_host_looks_for() -> None:
-    assert docker_gate.SCRIPT.endswith("exec cat /run/opjudge/gate/life")
+    assert docker_gate.SCRIPT.endswith("exec cat /.opjudge/gate/life")
+
+
+class Inspected:
+    """An engine that knows one image, pulled from a registry: there is none here to pull from."""
+
+    def inspect_image(self, _name: str) -> dict[str, Any]:
+        return {"Id": "sha256:1", "RepoDigests": ["judge/image@sha256:2"], "Config": {}}
+
+
+def test_the_digest_of_an_image_is_recorded_with_its_id() -> None:
+    assert find_image(Inspected(), "judge/image@sha256:2") == {
+        "image": "sha256:1",
+        "image_digest": "judge/image@sha256:2",
+    }

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.docker import Docker
 from sandbox.docker_config import Layers
+from sandbox.docker_places import INODES
 from sandbox.docker_resident import DockerResident
 from tests.docker_engine import Engine
 from tests.sandbox.conftest import LIMITS, eventually, python, shell
@@ -90,16 +91,31 @@ def test_a_program_that_does_not_run_when_its_descriptors_come(
 
 
 def test_the_quota_is_one_for_all_places(box: Docker) -> None:
-    """Each place has room for it; the owner's look finds them over it together."""
-    script = "for d in /work /tmp /dev/shm; do head -c 4M /dev/zero >$d/f; done; sleep 1000"
-    with box.start(shell(script), LIMITS) as resident:
+    script = (
+        "head -c 5M /dev/zero >/work/f; for d in /tmp /dev/shm; do head -c 5M /dev/zero >$d/f; done"
+    )
+    outcome = box.run(shell(f"{script}; stat -c %s /work/f /tmp/f /dev/shm/f"), LIMITS)
+    sizes = [int(word) for word in outcome.stdout.split()]
+    assert LIMITS.file_bytes - (1 << 16) < sum(sizes) <= LIMITS.file_bytes
+    assert outcome.stderr.count(b"No space left") == 2
 
-        def checked() -> bool:
-            resident.check()
-            return not resident.alive()
 
-        assert eventually(checked)
-        assert resident.end().status.value == "file_limit"
+def test_files_are_counted_in_all_places_together(box: Docker) -> None:
+    code = """
+import itertools, os
+made = 0
+for place in ("/work", "/tmp", "/dev/shm"):
+    try:
+        for i in itertools.count():
+            os.close(os.open(f"{place}/{i}", os.O_CREAT | os.O_WRONLY))
+            made += 1
+    except OSError as error:
+        print(error.strerror)
+print(made)
+"""
+    *errors, made = box.run(python(code), LIMITS).stdout.splitlines()
+    assert errors == [b"No space left on device"] * 3
+    assert INODES - 50 < int(made) < INODES
 
 
 HEIR = """
