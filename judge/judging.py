@@ -75,6 +75,7 @@ def judge(
         warm: a party whose harness already has torch imported; it is used up.
 
     Raises:
+        ProblemError: the problem's reference cannot be imported.
         InfrastructureError: our side failed; the submission is not to blame.
     """
     judging = _Judging(package, source, mode, sandbox, report, options or JudgingOptions(), warm)
