@@ -3,12 +3,13 @@
 The second run must be fooled, else the cheat proves nothing about the defence.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from judge import tracks
@@ -67,7 +68,9 @@ def look_late(patch: Patch) -> None:
     stop = BubblewrapResident.stop
 
     def late(self: BubblewrapResident) -> None:
-        np.ones((3000, 3000), np.float32) @ np.ones((3000, 3000), np.float32)
+        candidate = Path(f"/proc/{self.pid}/cmdline").read_bytes().endswith(b"none\0")
+        while candidate and self.alive() and len(os.listdir(f"/proc/{self.pid}/task")) > 1:
+            pass  # its threads are still at work
         stop(self)
 
     patch.setattr(BubblewrapResident, "stop", late)
