@@ -20,9 +20,6 @@ from sandbox.descriptors import open_directory
 from sandbox.docker_engine import is_orphan, owner
 from sandbox.limits import Limits
 
-INODES = 1 << 15
-"""Files, directories and links that a program can make."""
-
 OUTPUTS = f"{jail.HARNESS_ROOT}/out"
 """Where the two outputs are seen inside."""
 
@@ -149,7 +146,7 @@ def written(folder: Path, root: bool) -> Iterator[tuple[Path, str]]:
 
 def _size(files: bool, limits: Limits) -> str:
     if files:
-        return f"size={limits.file_bytes},nr_inodes={INODES},mode=0755"
+        return f"size={limits.file_bytes},nr_inodes={limits.inodes},mode=0755"
     # One page more than is allowed, so that too much can be told from just enough.
     return f"size={2 * (limits.output_bytes + 2 * _PAGE_BYTES)},nr_inodes=8,mode=0755"
 

@@ -34,6 +34,11 @@ class Limits:
             if getattr(self, name) <= 0:
                 raise ValueError(f"limit {name} must be positive, got {getattr(self, name)}")
 
+    @property
+    def inodes(self) -> int:
+        """For making the private tmpfs: some more than `files`, so that too many can be seen."""
+        return self.files + 64
+
     def per_process(self) -> Iterator[tuple[str, int, int]]:
         """What the kernel keeps for each process: the limit's name (setrlimit(2)), soft, hard."""
         cpu = max(1, -int(-self.cpu_s // 1))

@@ -24,8 +24,6 @@ _LIMITS = Limits(wall_s=1e9, cpu_s=1e9, memory_bytes=4 << 30, processes=256)
 _READY_TIMEOUT_S = 60.0
 # Descriptors are moved about inside, where the limit on their numbers is in force already.
 _HIGHEST_SHARED = DESCRIPTORS // 4
-# So that the limit is seen to be exceeded, and not only reached.
-_SPARE_FILES = 16
 _OTHERS = 64  # processes and threads of sandboxes alive at the same time
 
 
@@ -105,7 +103,7 @@ class Template:
                 arguments=tuple(command.argv),
                 share=tuple(command.share),
                 file_bytes=limits.file_bytes,
-                inodes=limits.files + _SPARE_FILES,
+                inodes=limits.inodes,
                 kept=self._kept,
                 seccomp=self._seccomp,
                 landlock=barrier.rules is not None,

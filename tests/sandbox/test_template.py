@@ -248,9 +248,7 @@ def test_the_quota_counts_bytes_and_files(warm: Bubblewrap) -> None:
     fill = "open('/dev/shm/f', 'wb').write(bytes(1 << 30))"
     assert run(warm, fill).status is Status.FILE_LIMIT
     many = "for n in range(100_000): open(f'/tmp/{n}', 'w').close()"
-    outcome = run(warm, many)
-    assert outcome.status is not Status.OK
-    assert b"No space left" in outcome.stderr
+    assert run(warm, many).status is Status.FILE_LIMIT
 
 
 @pytest.mark.parametrize("grouped", [True, False])
