@@ -1,13 +1,13 @@
 """From uploaded files to one artifact, in a sandbox that has no network, no device and no tests."""
 
 import io
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from judge.cores import environment
 from judge.errors import InfrastructureError
+from judge.text import plain
 from judge.verdict import Language
 from sandbox.base import Command, Sandbox
 from sandbox.limits import Limits
@@ -44,8 +44,6 @@ g++ "$@" -fdiagnostics-color=never -o {_LIBRARY} &&
 nm -D --defined-only -f posix {_LIBRARY} >{_SYMBOLS}
 """
 _NO_SOLVE = 'no function `solve` with C linkage; write extern "C" void solve(...)'
-_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\n\t\u00a0-\ud7ff\ue000-\U0010ffff]")
-_HIDDEN = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ue000-\uf8ff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +157,8 @@ def canonical_zip(files: Mapping[str, bytes]) -> bytes:
 
 def tidy(outcome: Outcome) -> str:
     """What a build printed, as text that is safe and short enough to show."""
-    text = (outcome.stdout + outcome.stderr).decode("utf-8", "replace")
-    text = _HIDDEN.sub("", _CONTROL.sub("", text)).replace("/work/", "").replace("./", "").strip()
+    text = plain(outcome.stdout + outcome.stderr)
+    text = text.replace("/work/", "").replace("./", "").strip()
     if len(text) > LOG_LIMIT:
         half = LOG_LIMIT // 2
         text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"

@@ -17,9 +17,13 @@ from judge.party import Party
 from judge.problem import CostModel, Problem, Workload
 from judge.session import Failed, Report, Session
 from judge.source import Source
+from judge.text import plain
 from judge.tracks import Track, make_side
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import ErrorReport, Overhead, Run
+
+_ABSENT_NS = 10_000_000
+"""More than all answers that there is no `prepare` take together."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _tracks(pairing: Pairing, reference: Reference, rng: np.random.Generator) ->
 
 def _printed(candidate: Party) -> str:
     outcome = candidate.end()
-    return (outcome.stdout + outcome.stderr).decode("utf-8", "replace")[-4096:]
+    return plain(outcome.stdout + outcome.stderr)[-4096:]
 
 
 def _measured(
@@ -140,16 +144,27 @@ def _measured(
     runs = [_figures(t.run(problem), overhead.low_ns, problem.cost) for t in made]
     if session.hidden_seen:
         printed, runs = "", [redacted(r) for r in runs]
-        message = message.partition("\n")[0][:200] if verdict is not Verdict.RTE else ""
+        message = _own_words(verdict, message)
     return Measured(
         verdict=verdict,
         message=message,
         runs=tuple(runs),
         overhead=overhead,
         kernel_s=session.kernel_ns / 1e9,
-        prepare_s=session.prepare_ns / 1e9 if session.has_prepare else None,
+        prepare_s=session.prepare_ns / 1e9 if _prepared(session) else None,
         stdout=printed,
     )
+
+
+def _prepared(session: Session) -> bool:
+    """Whether there is a `prepare`, or something that took as long as one."""
+    return session.has_prepare or session.prepare_ns > _ABSENT_NS
+
+
+def _own_words(verdict: Verdict | None, message: str) -> str:
+    """What is ours in a message: those of a failed reply are the program's."""
+    ours = verdict not in (Verdict.RTE, Verdict.MLE)
+    return message.partition("\n")[0][:200] if ours else ""
 
 
 def _figures(run: Run, overhead_ns: float, cost: CostModel) -> Run:
@@ -182,11 +197,12 @@ def selected(problem: Problem, mode: Mode) -> list[Workload]:
 def redacted(run: Run) -> Run:
     """A run without what could carry hidden inputs to the contestant.
 
-    Once a hidden input has been shown to the program, its own words (an exception's text) could
-    carry it out, on any workload; of a hidden workload only gate and magnitude are told.
+    Once a hidden input has been shown to the program, its own words (an exception's text), and the
+    place and value of a wrong element, could carry it out, on any workload: only gate and magnitude
+    are told.
     """
-    message = "" if run.verdict is Verdict.RTE else run.message.partition("\n")[0][:200]
+    message = _own_words(run.verdict, run.message)
     error = run.error
-    if error is not None and run.hidden:
+    if error is not None:
         error = ErrorReport(gate=error.gate, max_error=error.max_error)
     return run.model_copy(update={"message": message, "error": error})

@@ -14,6 +14,7 @@ from typing import Literal
 
 from judge.arena import Arena, SharedMemory
 from judge.cores import Cores, environment, favour
+from judge.text import plain
 from judge.verdict import Language, Verdict
 from sandbox.base import Command, Resident, Sandbox
 from sandbox.harness import protocol
@@ -48,12 +49,15 @@ class Reply:
 
     Attributes:
         ns: nanoseconds from just before the program was continued to the sight of DONE.
+        charged_ns: the same to the verified stop of all its threads. This is what a call costs: a
+            system call under way in another thread goes on after DONE.
         failure: None, or the verdict the request itself has earned.
         message: why, for the contestant (their own traceback, for example).
         absent: the optional function asked for does not exist.
     """
 
     ns: int
+    charged_ns: int = 0
     failure: Verdict | None = None
     message: str = ""
     absent: bool = False
@@ -192,10 +196,11 @@ class Party:
                     time.sleep(0.002)
         end = clock()
         self._resident.stop()
+        charged_ns = clock() - start
         self.stopped = True
-        return self._reply(end - start)
+        return self._reply(end - start, charged_ns)
 
-    def _reply(self, ns: int) -> Reply:
+    def _reply(self, ns: int, charged_ns: int) -> Reply:
         # Looking costs half a millisecond; a short call gets a look now and then.
         self._quiet_ns += ns
         if self._quiet_ns > _LOOK_AFTER_NS:
@@ -205,11 +210,11 @@ class Party:
             return self._died(ns)
         code = self._words[protocol.REPLY]
         if code == protocol.Reply.OK:
-            return Reply(ns)
+            return Reply(ns, charged_ns)
         if code == protocol.Reply.ABSENT:
-            return Reply(ns, absent=True)
+            return Reply(ns, charged_ns, absent=True)
         failure = Verdict.MLE if code == protocol.Reply.NO_MEMORY else Verdict.RTE
-        return Reply(ns, failure, self._text())
+        return Reply(ns, charged_ns, failure, self._text())
 
     def _check(self) -> None:
         self._resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.filled_bytes
@@ -224,21 +229,20 @@ class Party:
 
     def _text(self) -> str:
         size = min(int(self._words[protocol.TEXT_SIZE]), protocol.TEXT_BYTES)
-        data = bytes(self._page[protocol.TEXT_AT : protocol.TEXT_AT + size])
-        return data.decode("utf-8", "replace")
+        return plain(bytes(self._page[protocol.TEXT_AT : protocol.TEXT_AT + size]))
 
     def _give_up(self, ns: int) -> Reply:
         # A program thrashing at its memory limit is also slow: the limit is the better answer.
         self._check()
         outcome = self.end()
         if outcome.status in _LIMIT_VERDICTS:
-            return Reply(ns, _LIMIT_VERDICTS[outcome.status], explain(outcome))
-        return Reply(ns, Verdict.TLE, f"stopped after {ns / 1e9:.2f} s")
+            return Reply(ns, ns, _LIMIT_VERDICTS[outcome.status], explain(outcome))
+        return Reply(ns, ns, Verdict.TLE, f"stopped after {ns / 1e9:.2f} s")
 
     def _died(self, ns: int) -> Reply:
         outcome = self.end()
         verdict = _LIMIT_VERDICTS.get(outcome.status, Verdict.RTE)
-        return Reply(ns, verdict, explain(outcome))
+        return Reply(ns, ns, verdict, explain(outcome))
 
     def end(self) -> Outcome:
         """Destroy the sandbox and give the pages back; idempotent."""
@@ -266,7 +270,7 @@ def explain(outcome: Outcome) -> str:
     else:
         code = "" if outcome.exit_code is None else f" with status {outcome.exit_code}"
         text = f"the process exited{code} during the call"
-    stderr = outcome.stderr.decode("utf-8", "replace").strip()
+    stderr = plain(outcome.stderr).strip()
     return f"{text}\n{stderr[-2000:]}".strip()
 
 

@@ -197,14 +197,14 @@ class Session:
         arena.warm(placement)
         self.hidden_seen |= track.workload.hidden
         reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
-        self.kernel_ns += reply.ns
+        self.kernel_ns += reply.charged_ns
         self._answer(side, reply)
         place.taken = tracks.take_outputs(arena, placement)
         if not arena.guards_intact(placement):
             self._broken(side, "guards", "wrote outside its buffers")
         if not tracks.inputs_intact(arena, placement, inputs):
             self._broken(side, "inputs", "changed its inputs")
-        return place.taken, reply.ns
+        return place.taken, reply.charged_ns
 
     def _prepare(self, track: Track, side: Side) -> None:
         if side.prepared:
@@ -214,9 +214,10 @@ class Session:
         limit_s = self._problem.limits.prepare_limit_s
         reply = side.party.prepare(args, limit_s)
         self._answer(side, reply)
-        if side.party is self._candidate and not reply.absent:
-            self.has_prepare = True
-            self.prepare_ns += reply.ns
+        if side.party is self._candidate:
+            # The time counts even if it then says that it has none: that is its own word.
+            self.has_prepare |= not reply.absent
+            self.prepare_ns += reply.charged_ns
 
     def _null(self, side: Side) -> None:
         """A call of nothing, on the trusted side: the candidate's word is not asked for.
@@ -226,7 +227,7 @@ class Session:
         place = side.places[int(self._rng.integers(len(side.places)))]
         reply = side.party.request(Op.NULL, place.descriptor, self._limit(side))
         self._answer(side, reply)
-        self.null_ns.append(reply.ns)
+        self.null_ns.append(reply.charged_ns)
 
     def _late_write(self, side: Side, places: list[tracks.Place]) -> None:
         if not all(tracks.unchanged(side.party.arena, p) for p in places):
