@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from leaderboard import accounts, pages
+from leaderboard import accounts, boards, pages
 from leaderboard.api import errors, health, problems, standings, submissions, users, worker
 from leaderboard.api.limits import BodyLimit
 from leaderboard.reconciler import Reconciler
@@ -64,6 +64,7 @@ def start(services: Services) -> None:
     now = services.clock()
     services.db.migrate()
     services.catalog.publish(services.db, now)
+    boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
     accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 

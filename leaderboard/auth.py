@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from judge.errors import ApiError
@@ -20,6 +20,8 @@ def services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+LastEventId = Annotated[str | None, Header(max_length=64)]
+"""What a browser sends when a stream broke off: the id of the last message it got."""
 
 
 def viewer(

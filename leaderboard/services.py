@@ -14,7 +14,11 @@ from leaderboard.db import Database
 from leaderboard.dispatch import Dispatcher
 from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
 from leaderboard.judgements import Moved
+from leaderboard.kept import Kept
 from leaderboard.settings import Settings
+
+# Of a hundred rows each: some 50 MB if every one of them is in use.
+_PAGES = 256
 
 Clock = Callable[[], datetime]
 
@@ -26,7 +30,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a running service."""
+    """The parts of a running service.
+
+    Attributes:
+        pages: boards as they were last shown.
+    """
 
     settings: Settings
     db: Database
@@ -35,15 +43,16 @@ class Services:
     dispatcher: Dispatcher
     passwords: Passwords
     clock: Clock
+    pages: Kept
 
-    def announce(self, moved: Moved, *, judged: bool = False) -> None:
+    def announce(self, moved: Moved, *, board: bool = False) -> None:
         """After a commit: tell the streams, and hand more work to the queue.
 
         Args:
-            judged: whether the board may look different now.
+            board: whether the board looks different now.
         """
         topics = [submission_topic(moved.submission_id), queue_topic(moved.device)]
-        if judged:
+        if board:
             topics.append(board_topic(moved.problem, moved.device))
         self.hub.publish(*topics)
         self.feed(moved.device)
@@ -81,4 +90,5 @@ def build(settings: Settings, clock: Clock = utc_now) -> Services:
         dispatcher=Dispatcher(settings.redis_url),
         passwords=Passwords(settings.password_time_cost, settings.password_memory_kib),
         clock=clock,
+        pages=Kept(_PAGES),
     )

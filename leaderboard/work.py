@@ -4,7 +4,7 @@ from uuid import UUID
 
 from judge import wire
 from judge.errors import ApiError
-from leaderboard import judgements, queueing
+from leaderboard import boards, judgements, queueing
 from leaderboard.services import Services
 
 # How many heads of the queue one request tries when other workers are faster.
@@ -59,8 +59,9 @@ def record(
     """Store the result. Raises as `judgements.record`."""
     with services.db.write() as session:
         moved = judgements.record(session, judgement_id, token, result, services.clock())
+        changed = moved is not None and boards.refresh(session, moved.submission_id)
     if moved is not None:
-        services.announce(moved, judged=True)
+        services.announce(moved, board=changed)
 
 
 def release(
@@ -71,5 +72,6 @@ def release(
         moved = judgements.release(
             session, judgement_id, token, reason, services.clock(), charged=charged
         )
+        changed = moved is not None and boards.refresh(session, moved.submission_id)
     if moved is not None:
-        services.announce(moved)
+        services.announce(moved, board=changed)
