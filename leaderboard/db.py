@@ -1,7 +1,8 @@
 """The database: SQLite in WAL mode by default, PostgreSQL by URL."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -28,6 +29,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        # SQLite lets one write at a time; the others would ask again and again with growing
+        # pauses, each losing now and then to whoever came later. Here they wait in line.
+        sqlite = self.engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[object] = threading.Lock() if sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -42,7 +47,11 @@ class Database:
         On SQLite it takes the write lock at once: one that read first and wrote later would be
         refused when another process wrote in between.
         """
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn,
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def migrate(self) -> None:

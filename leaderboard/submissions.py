@@ -76,10 +76,13 @@ def submit(
         source_hash=source.hash,
         submitted_at=services.clock(),
     )
-    created = _store(services, submission, source, package.hash)
-    if created:
-        services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
-    return detail(services, submission.id, author), created
+    judgement = _store(services, submission, source, package.hash)
+    if judgement is None:
+        return detail(services, submission.id, author), False
+    services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
+    with services.db.read() as session:
+        row = Row(submission, author.name, judgement)
+        return _detail(services, session, row, None, owner=True), True
 
 
 def detail(
@@ -89,19 +92,9 @@ def detail(
     with services.db.read() as session:
         row = find(session, submission_id)
         owner = viewer is not None and viewer.user_id == row.submission.user_id
+        judged = row.judgement.state is State.JUDGED
         result = results.load(session, row.judgement, owner=owner, samples=samples)
-        waiting = row.judgement.state is State.QUEUED
-        number = row.submission.number
-        ahead = queueing.position(session, row.submission.device, number) if waiting else None
-    return wire.SubmissionDetail(
-        **dict(_summary(row)),
-        queue_position=ahead,
-        since=row.judgement.since,
-        attempt=row.judgement.attempt,
-        progress=_progress(services, row, owner=owner),
-        result=result if row.judgement.state is State.JUDGED else None,
-        url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission_id}",
-    )
+        return _detail(services, session, row, result if judged else None, owner=owner)
 
 
 def page(
@@ -210,8 +203,10 @@ def _filename(given: str, source: Source) -> str:
     return plain(name, 255).strip() or source.entry
 
 
-def _store(services: Services, submission: Submission, source: Source, package_hash: str) -> bool:
-    """False if it was there already. Raises ApiError if something else has its id."""
+def _store(
+    services: Services, submission: Submission, source: Source, package_hash: str
+) -> Judgement | None:
+    """None if it was there already. Raises ApiError if something else has its id."""
     try:
         with services.db.write() as session:
             known = session.exec(
@@ -219,28 +214,30 @@ def _store(services: Services, submission: Submission, source: Source, package_h
             ).one_or_none()
             if known is None:
                 _check_quota(services, session, submission.user_id)
-                _insert(session, submission, source, package_hash)
+                return _insert(session, submission, source, package_hash)
     except IntegrityError:
         # Two requests with one id at the same moment: the other one was first.
         with services.db.read() as session:
             known = session.exec(select(Submission).where(Submission.id == submission.id)).one()
-    if known is not None and _content(known) != _content(submission):
+    if _content(known) != _content(submission):
         raise ApiError(
             f"another submission has the id {submission.id}; choose a new one",
             status=409,
             code="id-conflict",
         )
-    return known is None
+    return None
 
 
-def _insert(session: Session, submission: Submission, source: Source, package_hash: str) -> None:
+def _insert(
+    session: Session, submission: Submission, source: Source, package_hash: str
+) -> Judgement:
     session.add(submission)
     session.flush()
     session.add_all(
         SubmissionFile(submission_id=submission.id, path=f.path, content=f.content)
         for f in source.files
     )
-    judgements.enqueue(session, submission, package_hash, submission.submitted_at)
+    return judgements.enqueue(session, submission, package_hash, submission.submitted_at)
 
 
 def _check_quota(services: Services, session: Session, user_id: int) -> None:
@@ -270,6 +267,28 @@ def _content(submission: Submission) -> tuple[object, ...]:
 def _check_owner(row: Row, viewer: Principal) -> None:
     if row.submission.user_id != viewer.user_id:
         raise ApiError("the submission is somebody else's", status=403, code="not-yours")
+
+
+def _detail(
+    services: Services,
+    session: Session,
+    row: Row,
+    result: wire.JudgementResult | None,
+    *,
+    owner: bool,
+) -> wire.SubmissionDetail:
+    submission, judgement = row.submission, row.judgement
+    waiting = judgement.state is State.QUEUED
+    ahead = queueing.position(session, submission.device, submission.number) if waiting else None
+    return wire.SubmissionDetail(
+        **dict(_summary(row)),
+        queue_position=ahead,
+        since=judgement.since,
+        attempt=judgement.attempt,
+        progress=_progress(services, row, owner=owner),
+        result=result,
+        url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission.id}",
+    )
 
 
 def _summary(row: Row) -> wire.SubmissionSummary:

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import overhead, repeatability
+from tests.bench import overhead, repeatability, scale
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "overhead": overhead.bench,
     "repeatability": repeatability.bench,
+    "scale": scale.bench,
 }
 
 
