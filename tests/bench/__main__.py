@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import overhead, repeatability, scale
+from tests.bench import live, overhead, repeatability, scale
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "overhead": overhead.bench,
     "repeatability": repeatability.bench,
     "scale": scale.bench,
+    "live": live.bench,
 }
 
 

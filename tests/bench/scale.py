@@ -77,8 +77,8 @@ def measure(place: Place, size: int, quick: bool) -> dict[str, float]:
     begin = time.perf_counter()
     make_boards(place)
     rebuilt = time.perf_counter() - begin
-    with serving(place) as (url, process):
-        figures = asyncio.run(_measured(url, process, history, quick))
+    with serving(place) as served:
+        figures = asyncio.run(_measured(served.url, served.process, history, quick))
     return {**figures, "first_start_s": round(rebuilt, 1)}
 
 

@@ -45,6 +45,7 @@ class Place:
             "OPJUDGE_PROBLEMS_DIR": str(self.folder / "problems"),
             "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
             "OPJUDGE_PORT": "0",
+            "OPJUDGE_LEASE_S": "3600",
         }
         if self.database_url:
             known["OPJUDGE_DATABASE_URL"] = self.database_url
@@ -69,9 +70,22 @@ def make_boards(place: Place) -> None:
     services.db.close()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that runs.
+
+    Attributes:
+        log: what it wrote to stderr so far, by lines.
+    """
+
+    url: str
+    process: psutil.Process
+    log: list[str]
+
+
 @contextmanager
-def serving(place: Place) -> Iterator[tuple[str, psutil.Process]]:
-    """`python -m leaderboard`; yields its address. Killed at the end if it still runs."""
+def serving(place: Place) -> Iterator[Served]:
+    """`python -m leaderboard`. Killed at the end if it still runs."""
     with subprocess.Popen(
         [sys.executable, "-m", "leaderboard"],
         env=place.environment(),
@@ -90,9 +104,9 @@ def serving(place: Place) -> Iterator[tuple[str, psutil.Process]]:
             else:
                 raise RuntimeError("the server did not start:\n" + "".join(log[-20:]))
             # Somebody has to read on, or the server stands still when the pipe is full.
-            reading = threading.Thread(target=process.stderr.read, daemon=True)
+            reading = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
             reading.start()
-            yield found[1], psutil.Process(process.pid)
+            yield Served(found[1], psutil.Process(process.pid), log)
         finally:
             process.kill()
             process.wait()
