@@ -1,6 +1,6 @@
 """Use cases of contestants: hand in, look at, list, cancel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -111,11 +111,8 @@ def page(
         before: `next` of the slice before it.
     """
     query = (
-        select(Submission, User.name, Judgement)
+        select(Submission, User.name)
         .join(User, col(User.id) == Submission.user_id)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(col(Judgement.is_current))
-        .options(results.left_out())
         .order_by(col(Submission.number).desc())
         .limit(limit + 1)
     )
@@ -128,13 +125,25 @@ def page(
             # Looked up first: with the number at hand the list is one stretch of an index.
             user_id = session.exec(select(User.id).where(User.key == user.lower())).one_or_none()
             query = query.where(Submission.user_id == user_id)
-        rows = [Row(*row) for row in session.exec(query).all()]
+        found = session.exec(query).all()
+        # Not joined: SQLite would begin with the judgements, all of them, and sort.
+        current = _current(session, [submission.id for submission, _ in found])
+        rows = [Row(submission, name, current[submission.id]) for submission, name in found]
     more = len(rows) > limit
     rows = rows[:limit]
     return wire.Page(
         items=tuple(_summary(row) for row in rows),
         next=str(rows[-1].submission.number) if more else None,
     )
+
+
+def _current(session: Session, submissions: Sequence[UUID]) -> dict[UUID, Judgement]:
+    query = (
+        select(Judgement)
+        .where(col(Judgement.submission_id).in_(submissions), col(Judgement.is_current))
+        .options(results.left_out())
+    )
+    return {judgement.submission_id: judgement for judgement in session.exec(query)}
 
 
 def source_of(

@@ -112,7 +112,8 @@ async def _watched(url: str, process: psutil.Process, clients: int) -> dict[str,
     after = process.memory_info().rss
     say(f"{clients} clients connected, {len(claims)} results to come")
     first = watchers[0].revisions[-1]
-    sent, cpu = await _hand_in(worker, process, claims)
+    # The first connection was closed for being idle meanwhile.
+    sent, cpu = await _hand_in(Connection(url), process, claims)
     last = first + len(sent)
     # News that is late is late, not lost: wait for it before counting.
     deadline = time.perf_counter() + 10
