@@ -56,11 +56,25 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date."""
-        with self._writer.begin() as connection:
+        with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(lock, {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Like `write`, for those who know tables and no models."""
+        with self._turn, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One state of the whole database, however long the block takes, while others write."""
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
 
     def close(self) -> None:
         """Close all connections."""

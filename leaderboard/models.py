@@ -287,3 +287,18 @@ class Standing(SQLModel, table=True):
     attempts: int
     submitted_at: datetime
     judged_at: datetime
+
+
+class AuditEntry(SQLModel, table=True):
+    """A line of the audit trail. Names, not keys: it outlives what it tells of."""
+
+    __tablename__ = "audit_entry"
+
+    id: int = Field(
+        default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
+    )
+    at: datetime
+    actor: str = Field(max_length=64)
+    action: str = Field(max_length=32)
+    subject: str = Field(max_length=128)
+    detail: str = Field(max_length=500)

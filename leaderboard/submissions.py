@@ -13,8 +13,9 @@ from judge.hints import did_you_mean
 from judge.package import Package
 from judge.source import Source, parse_upload
 from judge.verdict import Language, Mode, Status
-from leaderboard import judgements, queueing, results
+from leaderboard import audit, judgements, queueing, results
 from leaderboard.accounts import Principal
+from leaderboard.audit import Action
 from leaderboard.models import Judgement, State, Submission, SubmissionFile, User
 from leaderboard.services import Services
 from leaderboard.text import plain
@@ -164,7 +165,9 @@ def cancel(services: Services, submission_id: UUID, viewer: Principal) -> wire.S
     """Cancel one's own submission. Raises ApiError 404, 403, 409 ``already-final``."""
     with services.db.write() as session:
         _check_owner(find(session, submission_id), viewer)
-        moved = judgements.cancel(session, submission_id, services.clock())
+        now = services.clock()
+        moved = judgements.cancel(session, submission_id, now)
+        audit.record(session, now, viewer.name, Action.CANCELLED, str(submission_id))
     services.announce(moved)
     return detail(services, submission_id, viewer)
 

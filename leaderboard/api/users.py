@@ -33,7 +33,7 @@ def log_in(services: ServicesDep, request: wire.TokenRequest) -> wire.Token:
 @router.delete("/tokens/current", status_code=204)
 def log_out(services: ServicesDep, principal: PrincipalDep) -> None:
     """Make the token of this request worthless."""
-    accounts.revoke(services.db, principal.token_id)
+    accounts.revoke(services.db, principal, services.clock())
 
 
 @router.get("/me")

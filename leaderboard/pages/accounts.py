@@ -71,7 +71,7 @@ def register(
 def log_out(page: PageDep) -> Response:
     """End the session, on the server as well."""
     if page.visitor is not None:
-        accounts.revoke(page.services.db, page.visitor.token_id)
+        accounts.revoke(page.services.db, page.visitor, page.services.clock())
     response = RedirectResponse("/", 303)
     sessions.end(response, page.request, page.services)
     return response
@@ -84,7 +84,7 @@ def _begin(page: Page, name: str, password: str, following: str) -> Response:
     )
     token = accounts.log_in(services.db, services.passwords, request, services.clock())
     if page.visitor is not None:
-        accounts.revoke(services.db, page.visitor.token_id)
+        accounts.revoke(services.db, page.visitor, services.clock())
     response = RedirectResponse(sessions.local_path(following), 303)
     sessions.begin(response, page.request, services, token)
     return response

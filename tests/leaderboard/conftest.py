@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def empty_database_url(request: pytest.FixtureRequest, folder: Path) -> str:
     """A database without any tables."""
     if request.param == "sqlite":
-        return f"sqlite:///{folder / 'test.db'}"
+        return f"sqlite:///{folder / 'empty.db'}"
     socket_dir = request.getfixturevalue("postgres_socket")
     name = f"empty_{uuid.uuid4().hex}"
     clusters.postgres_execute(socket_dir, [f"CREATE DATABASE {name}"])
