@@ -30,7 +30,12 @@ def end_leases(services: Services, now: datetime) -> None:
             moved = judgements.expire(session, judgement_id, now)
             changed = moved is not None and boards.refresh(session, moved.submission_id)
         if moved is not None:
-            log.warning("lease expired", judgement=str(judgement_id))
+            log.warning(
+                "lease expired",
+                submission=str(moved.submission_id),
+                judgement=str(judgement_id),
+            )
+            services.metrics.lease_expiries.labels(moved.device).inc()
             services.announce(moved, board=changed)
 
 

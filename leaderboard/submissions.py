@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -21,6 +22,8 @@ from leaderboard.services import Services
 from leaderboard.text import plain
 
 _ZIP_OVERHEAD_BYTES = 64 << 10
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ def submit(
     judgement = _store(services, submission, source, package.hash)
     if judgement is None:
         return detail(services, submission.id, author), False
+    log.info("submitted", submission=str(submission.id), user=author.name, problem=package.slug,
+             device=new.device, mode=new.mode.value, judgement=str(judgement.id))  # fmt: skip
     services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
     with services.db.read() as session:
         row = Row(submission, author.name, judgement)
@@ -168,6 +173,7 @@ def cancel(services: Services, submission_id: UUID, viewer: Principal) -> wire.S
         now = services.clock()
         moved = judgements.cancel(session, submission_id, now)
         audit.record(session, now, viewer.name, Action.CANCELLED, str(submission_id))
+    log.info("cancelled", submission=str(submission_id), user=viewer.name)
     services.announce(moved)
     return detail(services, submission_id, viewer)
 

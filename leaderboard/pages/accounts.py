@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from judge import wire
 from judge.errors import ApiError
 from leaderboard import accounts
-from leaderboard.api.users import register as make_account
+from leaderboard.api.users import make_account
+from leaderboard.auth import address_of
 from leaderboard.pages import sessions
 from leaderboard.pages.views import Page, PageDep
+from leaderboard.throttle import TooOften
 
 router = APIRouter()
 
@@ -35,7 +37,10 @@ def log_in(
 ) -> Response:
     """Begin a session."""
     try:
+        page.services.throttle.log_in(name, address_of(page.request))
         return _begin(page, name, password, following)
+    except TooOften:
+        raise
     except (ApiError, ValidationError):
         # One answer to a name that cannot exist, one that does not, and a wrong password.
         return _form(page, "login", following, 401, name, (page.labels("login.wrong"),))
@@ -56,6 +61,7 @@ def register(
     following: NextForm = "/",
 ) -> Response:
     """Make an account and begin a session."""
+    page.services.throttle.enter(address_of(page.request))
     try:
         make_account(page.services, wire.Credentials(name=name, password=password))
     except ApiError as error:
