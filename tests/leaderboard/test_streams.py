@@ -241,6 +241,26 @@ def test_a_final_submission_ends_the_stream_of_whoever_knows_it(live: Live) -> N
         assert stream.next() is None
 
 
+def test_a_reader_who_does_not_read_holds_up_nobody(live: Live) -> None:
+    world = live.world
+    path = f"{API}/standings/{PROBLEM}/cpu/events"
+    host, _, port = live.url.removeprefix("http://").partition(":")
+    with socket.socket() as sleeper:
+        # The smallest buffer there is, so that the server has to wait for this reader.
+        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sleeper.connect((host, int(port)))
+        sleeper.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        with open_stream(live, f"/standings/{PROBLEM}/cpu/events") as stream:
+            revision = stream.next_revision()
+            for i in range(3):
+                world.judge(world.person(f"person{i}"), 2.0 + i)
+                revision += 1
+                while stream.next_revision() < revision:
+                    pass
+            live.stop()
+            assert stream.next() is None
+
+
 def test_open_streams_do_not_hold_up_a_shutdown(live: Live) -> None:
     world = live.world
     submission = world.submit(world.person("alice"))

@@ -1,12 +1,18 @@
 """Limits on how often and how much: per account, per address, before anything is parsed."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from judge.errors import UserError
+from leaderboard.api.limits import BodyLimit
 from leaderboard.throttle import Throttle, TooOften, _network
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.pages.browser import Browser
-from tests.leaderboard.world import API, PASSWORD, World, assert_problem
+from tests.leaderboard.world import API, PASSWORD, PROBLEM, World, assert_problem
 
 WRONG = {"name": "alice", "password": "a wrong password"}
 RIGHT = {"name": "alice", "password": PASSWORD}
@@ -116,29 +122,56 @@ LARGE = b"x" * (2 << 20)
 
 
 @pytest.mark.parametrize("path", ["/submissions", "/worker/judgements/{}/result"])
-def test_a_stranger_is_refused_before_a_large_body_is_read(world: World, path: str) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}])
+def test_a_stranger_is_refused_a_large_body(
+    world: World, path: str, headers: dict[str, str]
+) -> None:
     url = API + path.format("00000000-0000-0000-0000-000000000001")
-    read = 0
 
-    def slowly() -> object:
-        nonlocal read
-        for start in range(0, len(LARGE), 1 << 16):
-            read += 1 << 16
-            yield LARGE[start : start + (1 << 16)]
+    response = world.client.post(url, content=LARGE, headers=headers)
 
-    for headers in ({}, {"Authorization": "Bearer nonsense"}):
-        declared = world.client.post(url, content=LARGE, headers=headers)
-        assert_problem(declared, 401, "login-required")
-        chunked = world.client.post(url, content=slowly(), headers=headers)  # type: ignore[arg-type]
-        assert_problem(chunked, 401, "login-required")
+    assert_problem(response, 401, "login-required")
 
 
 def test_whoever_has_a_token_may_send_more(world: World) -> None:
-    alice = world.person("alice")
-
-    response = world.post_submission(alice, LARGE)
+    response = world.post_submission(world.person("alice"), LARGE)
 
     assert_problem(response, 413, "too-large")
-    assert "row_scale" in response.json()["detail"], (
-        "refused by the problem's limit, having come in"
-    )
+    assert PROBLEM in response.json()["detail"], "it came in, and is over the problem's own limit"
+
+
+@pytest.mark.parametrize("declares", [True, False])
+@pytest.mark.parametrize(("known", "most"), [(False, 20), (True, 100)])
+def test_no_more_is_read_of_a_stranger_than_of_a_login(
+    known: bool, most: int, declares: bool
+) -> None:
+    """With everybody known the whole body is read: that is what the limit is for."""
+    read = asyncio.run(_read(known, declares))
+
+    assert read == (0 if declares and not known else most)
+
+
+async def _read(known: bool, declares: bool) -> int:
+    """How much of 100 bytes gets as far as the application."""
+    read = 0
+
+    async def application(_: Scope, receive: Receive, __: Send) -> None:
+        nonlocal read
+        with suppress(HTTPException):
+            while (await receive())["more_body"]:
+                read += 10
+            read += 10
+
+    pieces = iter(range(10))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 10, "more_body": next(pieces) < 9}
+
+    async def send(_: Message) -> None:
+        pass
+
+    headers = [(b"content-length", b"100")] if declares else []
+    scope = {"type": "http", "path": "/large", "headers": headers}
+    limit = BodyLimit(application, 20, {"/large": 1000}, lambda _: known)
+    await limit(scope, receive, send)
+    return read
