@@ -4,6 +4,7 @@ Every method raises `ApiError`: with the server's own explanation and HTTP statu
 when there was no answer. Calls that may safely be repeated are, with back-off.
 """
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from judge.errors import ApiError
 from judge.verdict import Language, Mode
 from judge.wire import (
+    BoardChanged,
     Claim,
     ClaimRequest,
     Credentials,
@@ -200,12 +202,16 @@ class Client:
 
     # --- standings ------------------------------------------------------------------------
 
-    def standings(self, problem: str, device: str) -> Standings:
-        return self._get(Standings, f"/standings/{problem}/{device}")
+    def standings(self, problem: str, device: str, after: str | None = None) -> Standings:
+        """A page of a board: from the top, or after another page's `next`."""
+        query = {"after": after} if after else None
+        return self._get(Standings, f"/standings/{problem}/{device}", query)
 
     def watch_standings(self, problem: str, device: str) -> Iterator[Standings]:
-        """Each new state of a board; never ends by itself."""
-        yield from self._events(Standings, f"/standings/{problem}/{device}/events")
+        """The top of a board, again each time it changes; never ends by itself."""
+        for changed in self._events(BoardChanged, f"/standings/{problem}/{device}/events"):
+            self._sleep(changed.spread_ms / 1000 * random.random())  # noqa: S311 - no secret
+            yield self.standings(problem, device)
 
     # --- workers --------------------------------------------------------------------------
 

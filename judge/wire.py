@@ -323,10 +323,30 @@ class StandingsEntry(Wire):
 
 
 class Standings(Wire):
-    """The board of a problem on a device class."""
+    """A page of the board of a problem on a device class, from the top unless asked otherwise.
+
+    Attributes:
+        revision: grows whenever anything on the board changes.
+        solvers: people on the whole board.
+        next: what to ask for to get the following page, None on the last one.
+    """
 
     problem: str
     device: str
     score_unit: str
     updated_at: datetime | None
+    revision: int = 0
+    solvers: int = 0
     entries: tuple[StandingsEntry, ...]
+    next: str | None = None
+
+
+class BoardChanged(Wire):
+    """The news that a board is now at a revision; what is on it has to be fetched.
+
+    Attributes:
+        spread_ms: fetch at a random moment within that, so that not all who watch come at once.
+    """
+
+    revision: int
+    spread_ms: int = 0

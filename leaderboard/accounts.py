@@ -13,6 +13,8 @@ from sqlmodel import col, delete, select
 
 from judge import wire
 from judge.errors import ApiError
+from leaderboard import audit
+from leaderboard.audit import Action
 from leaderboard.db import Database
 from leaderboard.models import Token, User
 from leaderboard.text import plain
@@ -82,6 +84,7 @@ def register(
     try:
         with db.write() as session:
             session.add(user)
+            audit.record(session, now, user.name, Action.REGISTERED)
     except IntegrityError:
         raise ApiError(
             f"the name {credentials.name!r} is taken (upper and lower case are the same); "
@@ -114,6 +117,7 @@ def log_in(
     )
     with db.write() as session:
         session.add(token)
+        audit.record(session, now, user.name, Action.LOGGED_IN, detail=token.label)
         if renewed is not None:
             user.password_hash = renewed
             session.merge(user)
@@ -144,10 +148,11 @@ def authenticate(db: Database, secret: str, now: datetime) -> Principal:
     return Principal(user.id, user.name, user.created_at, frozenset(token.scopes.split()), token.id)
 
 
-def revoke(db: Database, token_id: int) -> None:
-    """Make a token worthless."""
+def revoke(db: Database, principal: Principal, now: datetime) -> None:
+    """Make the token worthless that somebody came with."""
     with db.write() as session:
-        session.exec(delete(Token).where(col(Token.id) == token_id))
+        session.exec(delete(Token).where(col(Token.id) == principal.token_id))
+        audit.record(session, now, principal.name, Action.LOGGED_OUT)
 
 
 def admit_worker(db: Database, secret: str, now: datetime) -> None:
@@ -158,6 +163,10 @@ def admit_worker(db: Database, secret: str, now: datetime) -> None:
             user = User(name=WORKER_NAME, key=WORKER_NAME, created_at=now)
             session.add(user)
             session.flush()
+        known = select(Token).where(Token.user_id == user.id, Token.label == _BOOTSTRAP)
+        if [token.sha256 for token in session.exec(known)] == [sha256(secret)]:
+            return
+        audit.record(session, now, WORKER_NAME, Action.WORKER_ADMITTED, detail=_BOOTSTRAP)
         session.exec(
             delete(Token).where(col(Token.user_id) == user.id, col(Token.label) == _BOOTSTRAP)
         )

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from leaderboard import accounts, pages
+from leaderboard import accounts, auth, boards, pages
 from leaderboard.api import errors, health, problems, standings, submissions, users, worker
 from leaderboard.api.limits import BodyLimit
 from leaderboard.reconciler import Reconciler
@@ -50,8 +51,12 @@ def create_app(
             f"{PREFIX}/worker": settings.max_result_bytes,
             "/problems/": settings.max_upload_bytes,  # the form
         },
+        admitted=partial(auth.admitted, services),
     )
-    for module in (users, problems, submissions, standings, worker, health):
+    counted = [Depends(auth.count_request)]
+    for module in (users, problems, submissions, standings):
+        app.include_router(module.router, prefix=PREFIX, dependencies=counted)
+    for module in (worker, health):
         app.include_router(module.router, prefix=PREFIX)
     # Where the probes of container platforms look.
     app.include_router(health.router, include_in_schema=False)
@@ -64,6 +69,7 @@ def start(services: Services) -> None:
     now = services.clock()
     services.db.migrate()
     services.catalog.publish(services.db, now)
+    boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
     accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope as StarletteScope
 
 from judge.errors import ApiError
 from leaderboard.accounts import Principal, Scope, authenticate
 from leaderboard.services import Services
+
+COOKIE = "opjudge_session"
+"""Where the pages keep a token."""
 
 _bearer = HTTPBearer(auto_error=False, description="from POST /tokens")
 
@@ -20,6 +24,32 @@ def services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+LastEventId = Annotated[str | None, Header(max_length=64)]
+"""What a browser sends when a stream broke off: the id of the last message it got."""
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; behind a proxy, what uvicorn was told to believe of it."""
+    return request.client.host if request.client else ""
+
+
+def count_request(services: ServicesDep, request: Request) -> None:
+    """Let nobody keep the service busy. Raises ApiError 429."""
+    services.throttle.request_from(address_of(request))
+
+
+def admitted(services: Services, scope: StarletteScope) -> bool:
+    """Whether a request, of which only the head is known yet, comes with a token that is good."""
+    request = Request(scope)
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret if kind.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    if not secret:
+        return False
+    try:
+        authenticate(services.db, secret, services.clock())
+    except ApiError:
+        return False
+    return True
 
 
 def viewer(
@@ -27,9 +57,12 @@ def viewer(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal | None:
-    """Who is asking; None for anybody without a token. Raises ApiError 401 on a bad one."""
+    """Who is asking; None for anybody without a token. Raises ApiError 401 on a bad one, 429."""
     if credentials is not None:
-        return authenticate(services.db, credentials.credentials, services.clock())
+        principal = authenticate(services.db, credentials.credentials, services.clock())
+        if Scope.WORKER not in principal.scopes:
+            services.throttle.request(principal.name)
+        return principal
     if "authorization" in request.headers:
         raise ApiError(
             "the Authorization header must read `Bearer <token>`", status=401, code="invalid-token"

@@ -61,6 +61,14 @@ class Catalog:
             )
         return package
 
+    def boards(self) -> dict[tuple[str, str], str]:
+        """Problem and device of every board, and the version whose scores are on it."""
+        return {
+            (slug, device): package.problem.version
+            for slug, package in self._packages.items()
+            for device in package.problem.devices
+        }
+
     @property
     def devices(self) -> tuple[str, ...]:
         """Every device class some problem is judged on."""

@@ -1,7 +1,8 @@
 """The database: SQLite in WAL mode by default, PostgreSQL by URL."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
@@ -28,6 +29,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        # SQLite lets one write at a time; the others would ask again and again with growing
+        # pauses, each losing now and then to whoever came later. Here they wait in line.
+        sqlite = self.engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[object] = threading.Lock() if sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -42,16 +47,34 @@ class Database:
         On SQLite it takes the write lock at once: one that read first and wrote later would be
         refused when another process wrote in between.
         """
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn,
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def migrate(self) -> None:
         """Bring the schema up to date."""
-        with self._writer.begin() as connection:
+        with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(lock, {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Like `write`, for those who know tables and no models."""
+        with self._turn, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One state of the whole database, however long the block takes, while others write."""
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
 
     def close(self) -> None:
         """Close all connections."""

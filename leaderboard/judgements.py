@@ -52,19 +52,21 @@ class Moved:
 # --- into the queue -----------------------------------------------------------------------
 
 
-def enqueue(session: Session, submission: Submission, package_hash: str, now: datetime) -> None:
+def enqueue(session: Session, submission: Submission, package: str, now: datetime) -> Judgement:
     """Queue the first judgement of a submission."""
-    session.add(
-        Judgement(
-            id=uuid4(),
-            submission_id=submission.id,
-            attempt=1,
-            device=submission.device,
-            package_hash=package_hash,
-            since=now,
-            created_at=now,
-        )
+    judgement = Judgement(
+        id=uuid4(),
+        submission_id=submission.id,
+        user_id=submission.user_id,
+        number=submission.number,
+        attempt=1,
+        device=submission.device,
+        package_hash=package,
+        since=now,
+        created_at=now,
     )
+    session.add(judgement)
+    return judgement
 
 
 # --- with a worker ------------------------------------------------------------------------
@@ -205,7 +207,7 @@ def overdue(session: Session, now: datetime) -> Sequence[UUID]:
     """Judgements whose worker let the lease run out."""
     return session.exec(
         select(Judgement.id).where(
-            col(Judgement.state).in_(WITH_WORKER), col(Judgement.lease_until) < now
+            col(Judgement.ended_at).is_(None), col(Judgement.lease_until) < now
         )
     ).all()
 
@@ -336,6 +338,8 @@ def _try_again(session: Session, failed: Judgement, now: datetime) -> None:
         Judgement(
             id=uuid4(),
             submission_id=failed.submission_id,
+            user_id=failed.user_id,
+            number=failed.number,
             attempt=failed.attempt + 1,
             device=failed.device,
             package_hash=failed.package_hash,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Enum, Index, Integer, Text, UniqueConstraint, text
@@ -51,6 +52,11 @@ class Failure(StrEnum):
 def _by_value(kind: type[StrEnum]) -> Enum:
     """A column type that stores the value of an enumeration, not the name of its member."""
     return Enum(kind, values_callable=lambda e: [m.value for m in e], native_enum=False, length=16)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """For an index of some rows only."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class User(SQLModel, table=True):
@@ -125,13 +131,18 @@ class Submission(SQLModel, table=True):
     """
 
     __tablename__ = "submission"
-    __table_args__ = (Index("ix_submission_board", "problem", "device"),)
+    # Each list that people look at, newest first, is one stretch of one of these.
+    __table_args__ = (
+        Index("ix_submission_user", "user_id", "number"),
+        Index("ix_submission_problem", "problem", "number"),
+        Index("ix_submission_user_problem", "user_id", "problem", "number"),
+    )
 
     number: int = Field(
         default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
     )
     id: UUID = Field(unique=True)
-    user_id: int = Field(foreign_key="user_account.id", index=True)
+    user_id: int = Field(foreign_key="user_account.id")
     problem: str = Field(foreign_key="problem.slug", max_length=64)
     device: str = Field(max_length=32)
     mode: Mode = Field(sa_type=_by_value(Mode))
@@ -157,6 +168,7 @@ class Judgement(SQLModel, table=True):
     Attributes:
         is_current: the one that speaks for the submission; exactly one is, and the database
             itself refuses a second.
+        user_id, number: of its submission, which never change; the queue is read without it.
         since: when it entered its state.
         enqueued_at: when it was handed to Redis.
         token_hash: of the lease token; whoever presents that token holds the judgement.
@@ -173,14 +185,18 @@ class Judgement(SQLModel, table=True):
             "ix_judgement_current",
             "submission_id",
             unique=True,
-            sqlite_where=text("is_current"),
-            postgresql_where=text("is_current"),
+            **_where("is_current"),
         ),
-        Index("ix_judgement_queue", "device", "state"),
+        # The queue, without the history: what has not ended is waiting or being judged.
+        Index("ix_judgement_pending", "device", "state", "number", **_where("ended_at IS NULL")),
+        Index("ix_judgement_pending_user", "user_id", **_where("ended_at IS NULL")),
+        Index("ix_judgement_ended", "device", "ended_at"),
     )
 
     id: UUID = Field(primary_key=True)
     submission_id: UUID = Field(foreign_key="submission.id")
+    user_id: int
+    number: int = Field(sa_type=BigInteger)
     attempt: int
     is_current: bool = True
     device: str = Field(max_length=32)
@@ -190,7 +206,7 @@ class Judgement(SQLModel, table=True):
     created_at: datetime
     enqueued_at: datetime | None = None
     claimed_at: datetime | None = None
-    ended_at: datetime | None = Field(default=None, index=True)
+    ended_at: datetime | None = None
     worker: str = Field(default="", max_length=100)
     token_hash: str | None = Field(default=None, max_length=64)
     lease_until: datetime | None = None
@@ -225,3 +241,64 @@ class Run(SQLModel, table=True):
     verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))
     detail: str = Field(sa_type=Text)
     samples: str = Field(sa_type=Text)
+
+
+class Board(SQLModel, table=True):
+    """A board as a whole. It and its rows are derived: `leaderboard.boards` can make them anew.
+
+    Attributes:
+        version: of the problem whose scores are on it.
+        revision: counts up whenever anything on the board changes.
+        solvers: how many rows it has.
+        updated_at: when the newest of its rows was judged.
+    """
+
+    __tablename__ = "board"
+
+    problem: str = Field(primary_key=True, foreign_key="problem.slug", max_length=64)
+    device: str = Field(primary_key=True, max_length=32)
+    version: str = Field(max_length=32)
+    revision: int = Field(sa_type=BigInteger)
+    solvers: int = 0
+    updated_at: datetime | None = None
+
+
+class Standing(SQLModel, table=True):
+    """One person's row on a board: the submission that counts, without its rank.
+
+    Attributes:
+        attempts: ranked submissions of the person that were judged.
+    """
+
+    __tablename__ = "standing"
+    __table_args__ = (Index("ix_standing_order", "problem", "device", "score", "number"),)
+
+    problem: str = Field(primary_key=True, max_length=64)
+    device: str = Field(primary_key=True, max_length=32)
+    user_id: int = Field(primary_key=True, foreign_key="user_account.id")
+    submission_id: UUID
+    number: int = Field(sa_type=BigInteger)
+    language: Language = Field(sa_type=_by_value(Language))
+    score: float
+    score_low: float
+    score_high: float
+    latency_ns: float | None = None
+    baseline_ns: float | None = None
+    attempts: int
+    submitted_at: datetime
+    judged_at: datetime
+
+
+class AuditEntry(SQLModel, table=True):
+    """A line of the audit trail. Names, not keys: it outlives what it tells of."""
+
+    __tablename__ = "audit_entry"
+
+    id: int = Field(
+        default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
+    )
+    at: datetime
+    actor: str = Field(max_length=64)
+    action: str = Field(max_length=32)
+    subject: str = Field(max_length=128)
+    detail: str = Field(max_length=500)

@@ -6,11 +6,12 @@ waits longest. Work that a worker has now counts as well, so that nobody holds e
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, col, func, select, update
 
-from leaderboard.models import PENDING, WITH_WORKER, Judgement, State, Submission
+from leaderboard.models import WITH_WORKER, Judgement, State
 
 WINDOW = timedelta(hours=1)
 
@@ -25,10 +26,9 @@ def next_in_line(
         unsent: only those that were not handed to Redis yet.
     """
     waiting = (
-        select(Submission.user_id, func.min(Submission.number))
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(Judgement.device == device, Judgement.state == State.QUEUED)
-        .group_by(col(Submission.user_id))
+        select(Judgement.user_id, func.min(Judgement.number))
+        .where(*_waiting(device))
+        .group_by(col(Judgement.user_id))
     )
     if unsent:
         waiting = waiting.where(col(Judgement.enqueued_at).is_(None))
@@ -36,9 +36,9 @@ def next_in_line(
     heads = sorted(session.exec(waiting).all(), key=lambda row: (used.get(row[0], 0.0), row[1]))
     numbers = [number for _, number in heads[:limit]]
     rows = session.exec(
-        select(Submission.number, Judgement.id)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(col(Submission.number).in_(numbers), Judgement.state == State.QUEUED)
+        select(Judgement.number, Judgement.id).where(
+            *_waiting(device), col(Judgement.number).in_(numbers)
+        )
     ).all()
     by_number = dict(rows)
     return [by_number[number] for number in numbers if number in by_number]
@@ -47,16 +47,17 @@ def next_in_line(
 def device_time_s(session: Session, device: str, now: datetime) -> dict[int, float]:
     """Seconds of a device each person used within the window, running judgements included."""
     finished = session.exec(
-        select(Submission.user_id, func.sum(Judgement.device_s))
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
+        select(Judgement.user_id, func.sum(Judgement.device_s))
         .where(Judgement.device == device, col(Judgement.ended_at) > now - WINDOW)
-        .group_by(col(Submission.user_id))
+        .group_by(col(Judgement.user_id))
     ).all()
     used = {user_id: float(seconds or 0.0) for user_id, seconds in finished}
     running = session.exec(
-        select(Submission.user_id, Judgement.claimed_at)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(Judgement.device == device, col(Judgement.state).in_(WITH_WORKER))
+        select(Judgement.user_id, Judgement.claimed_at).where(
+            col(Judgement.ended_at).is_(None),
+            Judgement.device == device,
+            col(Judgement.state).in_(WITH_WORKER),
+        )
     ).all()
     for user_id, claimed_at in running:
         if claimed_at is not None:
@@ -69,12 +70,7 @@ def position(session: Session, device: str, number: int) -> int:
     return session.exec(
         select(func.count())
         .select_from(Judgement)
-        .join(Submission, col(Submission.id) == Judgement.submission_id)
-        .where(
-            Judgement.device == device,
-            Judgement.state == State.QUEUED,
-            col(Submission.number) < number,
-        )
+        .where(*_waiting(device), col(Judgement.number) < number)
     ).one()
 
 
@@ -83,8 +79,7 @@ def pending_of(session: Session, user_id: int) -> int:
     return session.exec(
         select(func.count())
         .select_from(Judgement)
-        .join(Submission, col(Submission.id) == Judgement.submission_id)
-        .where(Submission.user_id == user_id, col(Judgement.state).in_(PENDING))
+        .where(col(Judgement.ended_at).is_(None), Judgement.user_id == user_id)
     ).one()
 
 
@@ -99,11 +94,7 @@ def take_for_redis(
     there = session.exec(
         select(func.count())
         .select_from(Judgement)
-        .where(
-            Judgement.device == device,
-            Judgement.state == State.QUEUED,
-            col(Judgement.enqueued_at).is_not(None),
-        )
+        .where(*_waiting(device), col(Judgement.enqueued_at).is_not(None))
     ).one()
     taken: list[tuple[UUID, int]] = []
     while there + len(taken) < depth:
@@ -119,3 +110,12 @@ def take_for_redis(
             )
             taken.append((judgement_id, attempt))
     return taken
+
+
+def _waiting(device: str) -> tuple[Any, ...]:
+    # What has not ended: so the database reads the queue and not the history.
+    return (
+        col(Judgement.ended_at).is_(None),
+        Judgement.device == device,
+        Judgement.state == State.QUEUED,
+    )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel import col, select, update
 
-from leaderboard import judgements
+from leaderboard import boards, judgements
 from leaderboard.models import Judgement, State
 from leaderboard.services import Services
 
@@ -28,9 +28,15 @@ def end_leases(services: Services, now: datetime) -> None:
     for judgement_id in overdue:
         with services.db.write() as session:
             moved = judgements.expire(session, judgement_id, now)
+            changed = moved is not None and boards.refresh(session, moved.submission_id)
         if moved is not None:
-            log.warning("lease expired", judgement=str(judgement_id))
-            services.announce(moved, judged=True)
+            log.warning(
+                "lease expired",
+                submission=str(moved.submission_id),
+                judgement=str(judgement_id),
+            )
+            services.metrics.lease_expiries.labels(moved.device).inc()
+            services.announce(moved, board=changed)
 
 
 def find_lost_jobs(services: Services, now: datetime) -> None:
@@ -41,7 +47,9 @@ def find_lost_jobs(services: Services, now: datetime) -> None:
     with services.db.read() as session:
         sent = session.exec(
             select(Judgement.id, Judgement.attempt, Judgement.device).where(
-                Judgement.state == State.QUEUED, col(Judgement.enqueued_at) < long_ago
+                col(Judgement.ended_at).is_(None),
+                Judgement.state == State.QUEUED,
+                col(Judgement.enqueued_at) < long_ago,
             )
         ).all()
     for judgement_id, attempt, device in sent:

@@ -14,7 +14,13 @@ from leaderboard.db import Database
 from leaderboard.dispatch import Dispatcher
 from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
 from leaderboard.judgements import Moved
+from leaderboard.kept import Kept
+from leaderboard.metrics import Metrics
 from leaderboard.settings import Settings
+from leaderboard.throttle import Throttle
+
+# Of a hundred rows each: some 50 MB if every one of them is in use.
+_PAGES = 256
 
 Clock = Callable[[], datetime]
 
@@ -26,7 +32,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a running service."""
+    """The parts of a running service.
+
+    Attributes:
+        pages: boards as they were last shown.
+    """
 
     settings: Settings
     db: Database
@@ -35,15 +45,18 @@ class Services:
     dispatcher: Dispatcher
     passwords: Passwords
     clock: Clock
+    pages: Kept
+    metrics: Metrics
+    throttle: Throttle
 
-    def announce(self, moved: Moved, *, judged: bool = False) -> None:
+    def announce(self, moved: Moved, *, board: bool = False) -> None:
         """After a commit: tell the streams, and hand more work to the queue.
 
         Args:
-            judged: whether the board may look different now.
+            board: whether the board looks different now.
         """
         topics = [submission_topic(moved.submission_id), queue_topic(moved.device)]
-        if judged:
+        if board:
             topics.append(board_topic(moved.problem, moved.device))
         self.hub.publish(*topics)
         self.feed(moved.device)
@@ -69,16 +82,21 @@ def build(settings: Settings, clock: Clock = utc_now) -> Services:
 
     Raises ProblemError if a problem package is invalid.
     """
+    db, hub = Database(settings.database), EventHub(settings.stream_refresh_s)
+    catalog = Catalog(
+        load_all(settings.problems_dir),
+        settings.packages_dir,
+        compile_command=shlex.join(("g++", *CPP_FLAGS)),
+    )
     return Services(
         settings=settings,
-        db=Database(settings.database),
-        catalog=Catalog(
-            load_all(settings.problems_dir),
-            settings.packages_dir,
-            compile_command=shlex.join(("g++", *CPP_FLAGS)),
-        ),
-        hub=EventHub(settings.stream_refresh_s),
+        db=db,
+        catalog=catalog,
+        hub=hub,
         dispatcher=Dispatcher(settings.redis_url),
         passwords=Passwords(settings.password_time_cost, settings.password_memory_kib),
         clock=clock,
+        pages=Kept(_PAGES),
+        metrics=Metrics(db, hub, catalog.devices, clock),
+        throttle=Throttle(settings),
     )

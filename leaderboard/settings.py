@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         max_pending: judgements one person may have waiting or running.
         max_upload_bytes, max_result_bytes: largest request body of a submission, of a result.
         password_time_cost, password_memory_kib: cost of one argon2 hash.
+        login_rate: attempts to log in to one account from one address.
+        login_address_rate: logins and registrations from one address; a class may share one.
+        api_rate: requests with one account's tokens; workers are not counted.
+        api_address_rate: requests from one address.
+            Each rate like `10/minute`, or `off`; every web process counts for itself.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPJUDGE_", frozen=True, extra="ignore")
@@ -61,6 +66,10 @@ class Settings(BaseSettings):
     max_result_bytes: Annotated[int, Field(ge=1024)] = 64 * _MIB
     password_time_cost: Annotated[int, Field(ge=1)] = 3
     password_memory_kib: Annotated[int, Field(ge=64)] = 65536
+    login_rate: str = "10/minute"
+    login_address_rate: str = "120/minute"
+    api_rate: str = "1200/minute"
+    api_address_rate: str = "6000/minute"
 
     @property
     def database(self) -> str:

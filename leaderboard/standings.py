@@ -1,23 +1,21 @@
-"""The board: who is eligible, in what order, and who ties. One rule, one query, for all readers."""
+"""The rule of the board: who is eligible, in what order, and who ties.
+
+Nothing here asks the database: `leaderboard.boards` does, and feeds this in.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, pairwise
 from uuid import UUID
-
-from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.verdict import Language, Mode, Verdict
-from leaderboard import results
-from leaderboard.models import Judgement, ProblemVersion, State, Submission, User
-from leaderboard.services import Services
 
 MARGIN = 0.02
 """Scores that differ by less are a tie, whatever their intervals say."""
 
-BASELINE = "baseline"
 UNIT = "speed-up over the baseline (geometric mean)"
 
 
@@ -46,12 +44,43 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands for one person on a board: the submission that counts.
+
+    Attributes:
+        attempts: ranked submissions of the person that were judged.
+    """
+
+    user: str
+    submission_id: UUID
+    number: int
+    language: Language
+    score: wire.Interval
+    latency_ns: float | None
+    baseline_ns: float | None
+    attempts: int
+    submitted_at: datetime
+    judged_at: datetime | None
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Entries sorted by this come best first."""
+        return (-self.score.value, self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """A candidate with its rank."""
+    """An entry with its place.
+
+    Attributes:
+        leader: the first of those that share the rank.
+        index: how many of them come before it.
+    """
 
     rank: int
-    candidate: Candidate
-    score: wire.Interval
+    entry: Entry
+    leader: Entry
+    index: int
 
 
 def eligible(candidate: Candidate, version: str) -> bool:
@@ -70,23 +99,50 @@ def eligible(candidate: Candidate, version: str) -> bool:
     )
 
 
-def ranking(candidates: Iterable[Candidate], version: str) -> tuple[Placed, ...]:
-    """One entry per user, best score first. Depends on nothing but what it is given.
+def best(candidates: Iterable[Candidate], version: str) -> Entry | None:
+    """What stands on the board for one person who handed all of these in, if anything."""
+    known = sorted(candidates, key=lambda candidate: candidate.number)
+    attempts = sum(c.mode is Mode.RANKED and c.verdict is not Verdict.JE for c in known)
+    seen: set[str] = set()
+    found: Entry | None = None
+    for candidate in known:
+        # Handing the same thing in again draws no second lot from the noise: the first counts.
+        if not eligible(candidate, version) or candidate.artifact in seen:
+            continue
+        seen.add(candidate.artifact)
+        entry = _entry(candidate, attempts)
+        if found is None or entry.order < found.order:
+            found = entry
+    return found
+
+
+def placed(entries: Iterable[Entry], first_rank: int = 1) -> Iterator[Placed | None]:
+    """Entries, best first, with their ranks; None is where the baseline stands.
 
     Entries whose interval overlaps that of the first of their group, or whose score is within
     the margin of it, share its rank, the earlier one first; the ranks they fill are skipped.
+    No more is read than one group ahead.
+
+    Args:
+        entries: in their order, from the top or from the first of a group on.
+        first_rank: of that group.
     """
-    best: dict[str, Candidate] = {}
-    for candidate in _first_of_artifact(c for c in candidates if eligible(c, version)):
-        known = best.get(candidate.user)
-        if known is None or _order(candidate) < _order(known):
-            best[candidate.user] = candidate
-    placed: list[Placed] = []
-    for group in _groups(sorted(best.values(), key=_order)):
-        rank = len(placed) + 1
-        for candidate in sorted(group, key=_arrival):
-            placed.append(Placed(rank, candidate, _score(candidate)))
-    return tuple(placed)
+    rank = first_rank
+    groups = chain([None], _groups(entries), [None])
+    for group, following in pairwise(groups):
+        # Below everybody who is as fast: equal scores belong to the people.
+        next_fast = following is not None and following[0].score.value >= 1.0
+        if group is None:
+            if not next_fast and rank == 1:
+                yield None
+            continue
+        fast = [e.number for e in group if e.score.value >= 1.0]
+        above_baseline = max(fast) if fast and not next_fast else None
+        for index, entry in enumerate(sorted(group, key=lambda entry: entry.number)):
+            yield Placed(rank, entry, group[0], index)
+            if entry.number == above_baseline:
+                yield None
+        rank += len(group)
 
 
 def tied(leader: wire.Interval, other: wire.Interval) -> bool:
@@ -94,139 +150,28 @@ def tied(leader: wire.Interval, other: wire.Interval) -> bool:
     return other.high >= leader.low or leader.value < other.value * (1 + MARGIN)
 
 
-def standings(services: Services, problem: str, device: str) -> wire.Standings:
-    """The board of a problem on a device. Raises ApiError 404."""
-    package = services.catalog.board(problem, device)
-    with services.db.read() as session:
-        candidates = _candidates(session, problem, device)
-    return assemble(candidates, problem, device, package.problem.version)
+def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    group: list[Entry] = []
+    for entry in entries:
+        if group and not tied(group[0].score, entry.score):
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group
 
 
-def assemble(
-    candidates: Sequence[Candidate], problem: str, device: str, version: str
-) -> wire.Standings:
-    """The board from the judged submissions of a problem on a device."""
-    placed = ranking(candidates, version)
-    attempts: dict[str, int] = {}
-    for candidate in candidates:
-        if candidate.mode is Mode.RANKED and candidate.verdict is not Verdict.JE:
-            attempts[candidate.user] = attempts.get(candidate.user, 0) + 1
-    entries = [_entry(p, attempts[p.candidate.user]) for p in placed]
-    # Below everybody who is as fast: equal scores belong to the people.
-    at = max((i for i, p in enumerate(placed, 1) if p.score.value >= 1.0), default=0)
-    entries.insert(at, _baseline(placed))
-    return wire.Standings(
-        problem=problem,
-        device=device,
-        score_unit=UNIT,
-        updated_at=max((c.judged_at for c in candidates if c.judged_at), default=None),
-        entries=tuple(entries),
-    )
-
-
-def _candidates(session: Session, problem: str, device: str) -> list[Candidate]:
-    """The one query. It leaves out only what is not judged yet."""
-    rows = session.exec(
-        select(Submission, User.name, Judgement, ProblemVersion.version)
-        .join(User, col(User.id) == Submission.user_id)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .join(
-            ProblemVersion,
-            (col(ProblemVersion.problem) == Submission.problem)
-            & (col(ProblemVersion.package_hash) == Judgement.package_hash),
-        )
-        .where(
-            Submission.problem == problem,
-            Submission.device == device,
-            col(Judgement.is_current),
-            Judgement.state == State.JUDGED,
-        )
-        .options(results.left_out())
-    ).all()
-    return [_candidate(*row) for row in rows]
-
-
-def _candidate(submission: Submission, user: str, judgement: Judgement, version: str) -> Candidate:
-    value, low, high = judgement.score, judgement.score_low, judgement.score_high
-    known = value is not None and low is not None and high is not None
-    return Candidate(
-        submission_id=submission.id,
-        number=submission.number,
-        user=user,
-        mode=submission.mode,
-        language=submission.language,
-        verdict=judgement.verdict,
-        version=version,
-        artifact=judgement.artifact_hash or submission.source_hash,
-        score=wire.Interval(value=value, low=low, high=high) if known else None,
-        latency_ns=judgement.latency_ns,
-        baseline_ns=judgement.baseline_ns,
-        submitted_at=submission.submitted_at,
-        judged_at=judgement.ended_at,
-    )
-
-
-def _first_of_artifact(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Handing the same thing in again draws no second lot from the noise: the first counts."""
-    seen: set[tuple[str, str]] = set()
-    kept = []
-    for candidate in sorted(candidates, key=_arrival):
-        key = (candidate.user, candidate.artifact)
-        if key not in seen:
-            seen.add(key)
-            kept.append(candidate)
-    return kept
-
-
-def _groups(ordered: Sequence[Candidate]) -> list[list[Candidate]]:
-    groups: list[list[Candidate]] = []
-    for candidate in ordered:
-        if groups and tied(_score(groups[-1][0]), _score(candidate)):
-            groups[-1].append(candidate)
-        else:
-            groups.append([candidate])
-    return groups
-
-
-def _order(candidate: Candidate) -> tuple[float, int]:
-    return (-_score(candidate).value, candidate.number)
-
-
-def _arrival(candidate: Candidate) -> int:
-    return candidate.number
-
-
-def _score(candidate: Candidate) -> wire.Interval:
+def _entry(candidate: Candidate, attempts: int) -> Entry:
     assert candidate.score is not None  # noqa: S101 - `eligible` has looked
-    return candidate.score
-
-
-def _entry(placed: Placed, attempts: int) -> wire.StandingsEntry:
-    candidate = placed.candidate
-    return wire.StandingsEntry(
-        rank=placed.rank,
-        name=candidate.user,
-        kind="user",
+    return Entry(
+        user=candidate.user,
         submission_id=candidate.submission_id,
+        number=candidate.number,
         language=candidate.language,
-        score=placed.score,
+        score=candidate.score,
         latency_ns=candidate.latency_ns,
+        baseline_ns=candidate.baseline_ns,
         attempts=attempts,
         submitted_at=candidate.submitted_at,
-    )
-
-
-def _baseline(placed: Sequence[Placed]) -> wire.StandingsEntry:
-    # Measured anew with every submission; the one beside the best is shown.
-    measured = [p.candidate.baseline_ns for p in placed if p.candidate.baseline_ns is not None]
-    return wire.StandingsEntry(
-        rank=None,
-        name=BASELINE,
-        kind="baseline",
-        submission_id=None,
-        language=None,
-        score=wire.Interval(value=1.0, low=1.0, high=1.0),
-        latency_ns=measured[0] if measured else None,
-        attempts=0,
-        submitted_at=None,
+        judged_at=candidate.judged_at,
     )

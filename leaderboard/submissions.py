@@ -1,9 +1,10 @@
 """Use cases of contestants: hand in, look at, list, cancel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -13,13 +14,16 @@ from judge.hints import did_you_mean
 from judge.package import Package
 from judge.source import Source, parse_upload
 from judge.verdict import Language, Mode, Status
-from leaderboard import judgements, queueing, results
+from leaderboard import audit, judgements, queueing, results
 from leaderboard.accounts import Principal
+from leaderboard.audit import Action
 from leaderboard.models import Judgement, State, Submission, SubmissionFile, User
 from leaderboard.services import Services
 from leaderboard.text import plain
 
 _ZIP_OVERHEAD_BYTES = 64 << 10
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,15 @@ def submit(
         source_hash=source.hash,
         submitted_at=services.clock(),
     )
-    created = _store(services, submission, source, package.hash)
-    if created:
-        services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
-    return detail(services, submission.id, author), created
+    judgement = _store(services, submission, source, package.hash)
+    if judgement is None:
+        return detail(services, submission.id, author), False
+    log.info("submitted", submission=str(submission.id), user=author.name, problem=package.slug,
+             device=new.device, mode=new.mode.value, judgement=str(judgement.id))  # fmt: skip
+    services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
+    with services.db.read() as session:
+        row = Row(submission, author.name, judgement)
+        return _detail(services, session, row, None, owner=True), True
 
 
 def detail(
@@ -89,19 +98,9 @@ def detail(
     with services.db.read() as session:
         row = find(session, submission_id)
         owner = viewer is not None and viewer.user_id == row.submission.user_id
+        judged = row.judgement.state is State.JUDGED
         result = results.load(session, row.judgement, owner=owner, samples=samples)
-        waiting = row.judgement.state is State.QUEUED
-        number = row.submission.number
-        ahead = queueing.position(session, row.submission.device, number) if waiting else None
-    return wire.SubmissionDetail(
-        **dict(_summary(row)),
-        queue_position=ahead,
-        since=row.judgement.since,
-        attempt=row.judgement.attempt,
-        progress=_progress(services, row, owner=owner),
-        result=result if row.judgement.state is State.JUDGED else None,
-        url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission_id}",
-    )
+        return _detail(services, session, row, result if judged else None, owner=owner)
 
 
 def page(
@@ -118,28 +117,39 @@ def page(
         before: `next` of the slice before it.
     """
     query = (
-        select(Submission, User.name, Judgement)
+        select(Submission, User.name)
         .join(User, col(User.id) == Submission.user_id)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(col(Judgement.is_current))
-        .options(results.left_out())
         .order_by(col(Submission.number).desc())
         .limit(limit + 1)
     )
-    if user is not None:
-        query = query.where(User.key == user.lower())
     if problem is not None:
         query = query.where(Submission.problem == problem)
     if before is not None:
         query = query.where(col(Submission.number) < before)
     with services.db.read() as session:
-        rows = [Row(*row) for row in session.exec(query).all()]
+        if user is not None:
+            # Looked up first: with the number at hand the list is one stretch of an index.
+            user_id = session.exec(select(User.id).where(User.key == user.lower())).one_or_none()
+            query = query.where(Submission.user_id == user_id)
+        found = session.exec(query).all()
+        # Not joined: SQLite would begin with the judgements, all of them, and sort.
+        current = _current(session, [submission.id for submission, _ in found])
+        rows = [Row(submission, name, current[submission.id]) for submission, name in found]
     more = len(rows) > limit
     rows = rows[:limit]
     return wire.Page(
         items=tuple(_summary(row) for row in rows),
         next=str(rows[-1].submission.number) if more else None,
     )
+
+
+def _current(session: Session, submissions: Sequence[UUID]) -> dict[UUID, Judgement]:
+    query = (
+        select(Judgement)
+        .where(col(Judgement.submission_id).in_(submissions), col(Judgement.is_current))
+        .options(results.left_out())
+    )
+    return {judgement.submission_id: judgement for judgement in session.exec(query)}
 
 
 def source_of(
@@ -160,7 +170,10 @@ def cancel(services: Services, submission_id: UUID, viewer: Principal) -> wire.S
     """Cancel one's own submission. Raises ApiError 404, 403, 409 ``already-final``."""
     with services.db.write() as session:
         _check_owner(find(session, submission_id), viewer)
-        moved = judgements.cancel(session, submission_id, services.clock())
+        now = services.clock()
+        moved = judgements.cancel(session, submission_id, now)
+        audit.record(session, now, viewer.name, Action.CANCELLED, str(submission_id))
+    log.info("cancelled", submission=str(submission_id), user=viewer.name)
     services.announce(moved)
     return detail(services, submission_id, viewer)
 
@@ -208,8 +221,10 @@ def _filename(given: str, source: Source) -> str:
     return plain(name, 255).strip() or source.entry
 
 
-def _store(services: Services, submission: Submission, source: Source, package_hash: str) -> bool:
-    """False if it was there already. Raises ApiError if something else has its id."""
+def _store(
+    services: Services, submission: Submission, source: Source, package_hash: str
+) -> Judgement | None:
+    """None if it was there already. Raises ApiError if something else has its id."""
     try:
         with services.db.write() as session:
             known = session.exec(
@@ -217,28 +232,30 @@ def _store(services: Services, submission: Submission, source: Source, package_h
             ).one_or_none()
             if known is None:
                 _check_quota(services, session, submission.user_id)
-                _insert(session, submission, source, package_hash)
+                return _insert(session, submission, source, package_hash)
     except IntegrityError:
         # Two requests with one id at the same moment: the other one was first.
         with services.db.read() as session:
             known = session.exec(select(Submission).where(Submission.id == submission.id)).one()
-    if known is not None and _content(known) != _content(submission):
+    if _content(known) != _content(submission):
         raise ApiError(
             f"another submission has the id {submission.id}; choose a new one",
             status=409,
             code="id-conflict",
         )
-    return known is None
+    return None
 
 
-def _insert(session: Session, submission: Submission, source: Source, package_hash: str) -> None:
+def _insert(
+    session: Session, submission: Submission, source: Source, package_hash: str
+) -> Judgement:
     session.add(submission)
     session.flush()
     session.add_all(
         SubmissionFile(submission_id=submission.id, path=f.path, content=f.content)
         for f in source.files
     )
-    judgements.enqueue(session, submission, package_hash, submission.submitted_at)
+    return judgements.enqueue(session, submission, package_hash, submission.submitted_at)
 
 
 def _check_quota(services: Services, session: Session, user_id: int) -> None:
@@ -268,6 +285,28 @@ def _content(submission: Submission) -> tuple[object, ...]:
 def _check_owner(row: Row, viewer: Principal) -> None:
     if row.submission.user_id != viewer.user_id:
         raise ApiError("the submission is somebody else's", status=403, code="not-yours")
+
+
+def _detail(
+    services: Services,
+    session: Session,
+    row: Row,
+    result: wire.JudgementResult | None,
+    *,
+    owner: bool,
+) -> wire.SubmissionDetail:
+    submission, judgement = row.submission, row.judgement
+    waiting = judgement.state is State.QUEUED
+    ahead = queueing.position(session, submission.device, submission.number) if waiting else None
+    return wire.SubmissionDetail(
+        **dict(_summary(row)),
+        queue_position=ahead,
+        since=judgement.since,
+        attempt=judgement.attempt,
+        progress=_progress(services, row, owner=owner),
+        result=result,
+        url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission.id}",
+    )
 
 
 def _summary(row: Row) -> wire.SubmissionSummary:

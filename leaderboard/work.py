@@ -2,10 +2,18 @@
 
 from uuid import UUID
 
+import structlog
+from sqlmodel import select
+
 from judge import wire
 from judge.errors import ApiError
-from leaderboard import judgements, queueing
+from judge.verdict import Verdict
+from leaderboard import boards, judgements, queueing
+from leaderboard.models import Submission
 from leaderboard.services import Services
+from leaderboard.text import plain
+
+log = structlog.get_logger(__name__)
 
 # How many heads of the queue one request tries when other workers are faster.
 _TRIES = 8
@@ -34,6 +42,8 @@ def claim(services: Services, judgement_id: UUID, request: wire.ClaimRequest) ->
         claimed = judgements.claim(
             session, judgement_id, request, services.clock(), services.settings.lease_s
         )
+    log.info("claimed", submission=str(claimed.submission_id), judgement=str(judgement_id),
+             attempt=claimed.attempt, worker=request.worker, device=request.device)  # fmt: skip
     services.announce(judgements.Moved(claimed.submission_id, claimed.problem, claimed.device))
     return claimed
 
@@ -59,8 +69,18 @@ def record(
     """Store the result. Raises as `judgements.record`."""
     with services.db.write() as session:
         moved = judgements.record(session, judgement_id, token, result, services.clock())
-    if moved is not None:
-        services.announce(moved, judged=True)
+        if moved is None:
+            return
+        changed = boards.refresh(session, moved.submission_id)
+        submitted_at = session.exec(
+            select(Submission.submitted_at).where(Submission.id == moved.submission_id)
+        ).one()
+    latency_s = (services.clock() - submitted_at).total_seconds()
+    log.info("judged", submission=str(moved.submission_id), judgement=str(judgement_id),
+             verdict=result.verdict.value, device=moved.device, latency_s=latency_s)  # fmt: skip
+    if result.verdict is not Verdict.JE:
+        services.metrics.verdict_latency.labels(moved.device).observe(latency_s)
+    services.announce(moved, board=changed)
 
 
 def release(
@@ -71,5 +91,8 @@ def release(
         moved = judgements.release(
             session, judgement_id, token, reason, services.clock(), charged=charged
         )
+        changed = moved is not None and boards.refresh(session, moved.submission_id)
     if moved is not None:
-        services.announce(moved)
+        log.warning("given back", submission=str(moved.submission_id),
+                    judgement=str(judgement_id), reason=plain(reason, 200))  # fmt: skip
+        services.announce(moved, board=changed)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from judge.cli import account, author, contestant, operator
+from judge.cli import account, admin, author, contestant, operator
 from judge.cli.output import Commands
 
 __all__ = ["app", "main"]
@@ -66,6 +66,8 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": operator.worker,
         "server": operator.server,
         "doctor": operator.doctor,
+        "backup": admin.backup,
+        "restore": admin.restore,
     },
 }
 for _panel, _commands in _PANELS.items():
@@ -76,6 +78,7 @@ _problem = typer.Typer(no_args_is_help=True, help="Look at a problem, or verify 
 _problem.command()(contestant.show)
 _problem.command()(author.verify)
 app.add_typer(_problem, name="problem", rich_help_panel="Contestants")
+app.add_typer(admin.commands, name="admin", rich_help_panel="Operators")
 
 
 def main() -> None:

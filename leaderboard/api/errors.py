@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 
 from judge.errors import ApiError, ProblemError, SubmissionError
 from judge.wire import ProblemDocument
+from leaderboard.throttle import TooOften
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ProblemDocument, "description": "Problem details (RFC 9457)"},
 }
 
-_CODES = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_CODES = {401: "login-required", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 # More detail than this helps nobody.
 _MOST_FAULTS = 5
 
@@ -50,7 +51,11 @@ def install(app: FastAPI) -> None:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - as registered
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+    headers = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooOften):
+        headers["Retry-After"] = str(error.retry_after_s)
     return document(error.status, error.code, error.message, headers)
 
 

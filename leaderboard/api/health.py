@@ -1,6 +1,7 @@
 """Whether the service lives, and whether it can work."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 from sqlmodel import select
 
@@ -39,3 +40,9 @@ def readyz(services: ServicesDep) -> Readiness:
         session.exec(select(1)).one()
     redis = {True: "ok", False: "down", None: "none"}[services.dispatcher.ping()]
     return Readiness(redis=redis, problems=len(services.catalog.summaries()))
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(services: ServicesDep) -> Response:
+    """For Prometheus: queues, devices, errors, latencies, streams."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

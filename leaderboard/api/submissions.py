@@ -1,17 +1,16 @@
 """Submissions: hand in, look at, follow, cancel."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from judge import wire
 from judge.verdict import Language, Mode
 from leaderboard import submissions
-from leaderboard.auth import ContestantDep, ServicesDep, ViewerDep
+from leaderboard.auth import ContestantDep, LastEventId, ServicesDep, ViewerDep
 from leaderboard.events import queue_topic, submission_topic
+from leaderboard.streams import EventStream, Message, message
 
 router = APIRouter(prefix="/submissions", tags=["submissions"])
 
@@ -86,22 +85,19 @@ def _existing(
     return submissions.detail(services, submission_id, viewer, samples=False)
 
 
-@router.get("/{submission_id}/events", response_class=EventSourceResponse)
+@router.get("/{submission_id}/events", status_code=200, response_class=EventStream)
 async def events(
     services: ServicesDep,
     viewer: ViewerDep,
     first: Annotated[wire.SubmissionDetail, Depends(_existing)],
-) -> AsyncIterator[ServerSentEvent]:
+    last_event_id: LastEventId = None,
+) -> EventStream:
     """Every change of a submission, until it is final."""
     owner = viewer is not None and viewer.name == first.user
 
-    def look() -> wire.SubmissionDetail:
-        return submissions.detail(services, first.id, viewer, samples=False)
+    def look() -> Message:
+        found = submissions.detail(services, first.id, viewer, samples=False)
+        return message("status", found.model_dump_json(), final=found.status.final)
 
-    states = services.hub.follow(
-        (first.id, owner), (submission_topic(first.id), queue_topic(first.device)), look
-    )
-    async for detail in states:
-        yield ServerSentEvent(event="status", data=detail)
-        if detail.status.final:
-            return
+    topics = (submission_topic(first.id), queue_topic(first.device))
+    return EventStream(services.hub, (first.id, owner), topics, look, last_event_id)

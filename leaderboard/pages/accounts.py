@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from judge import wire
 from judge.errors import ApiError
 from leaderboard import accounts
-from leaderboard.api.users import register as make_account
+from leaderboard.api.users import make_account
+from leaderboard.auth import address_of
 from leaderboard.pages import sessions
 from leaderboard.pages.views import Page, PageDep
+from leaderboard.throttle import TooOften
 
 router = APIRouter()
 
@@ -35,7 +37,10 @@ def log_in(
 ) -> Response:
     """Begin a session."""
     try:
+        page.services.throttle.log_in(name, address_of(page.request))
         return _begin(page, name, password, following)
+    except TooOften:
+        raise
     except (ApiError, ValidationError):
         # One answer to a name that cannot exist, one that does not, and a wrong password.
         return _form(page, "login", following, 401, name, (page.labels("login.wrong"),))
@@ -56,6 +61,7 @@ def register(
     following: NextForm = "/",
 ) -> Response:
     """Make an account and begin a session."""
+    page.services.throttle.enter(address_of(page.request))
     try:
         make_account(page.services, wire.Credentials(name=name, password=password))
     except ApiError as error:
@@ -71,7 +77,7 @@ def register(
 def log_out(page: PageDep) -> Response:
     """End the session, on the server as well."""
     if page.visitor is not None:
-        accounts.revoke(page.services.db, page.visitor.token_id)
+        accounts.revoke(page.services.db, page.visitor, page.services.clock())
     response = RedirectResponse("/", 303)
     sessions.end(response, page.request, page.services)
     return response
@@ -84,7 +90,7 @@ def _begin(page: Page, name: str, password: str, following: str) -> Response:
     )
     token = accounts.log_in(services.db, services.passwords, request, services.clock())
     if page.visitor is not None:
-        accounts.revoke(services.db, page.visitor.token_id)
+        accounts.revoke(services.db, page.visitor, services.clock())
     response = RedirectResponse(sessions.local_path(following), 303)
     sessions.begin(response, page.request, services, token)
     return response

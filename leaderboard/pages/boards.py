@@ -1,23 +1,27 @@
-"""Boards, live."""
+"""Boards, a page at a time, live."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
 
 from judge import wire
-from leaderboard.events import board_topic
-from leaderboard.pages.views import PageDep
-from leaderboard.standings import MARGIN, standings
+from leaderboard import scoreboard
+from leaderboard.auth import LastEventId
+from leaderboard.pages.views import Page, PageDep
+from leaderboard.scoreboard import standings
+from leaderboard.standings import MARGIN
+from leaderboard.streams import EventStream
 
 router = APIRouter(prefix="/boards/{slug}/{device}")
 
+After = Annotated[str | None, Query(max_length=80)]
+
 
 def _existing(page: PageDep, slug: str, device: str) -> tuple[str, str]:
-    # As a dependency, because a stream that has begun cannot answer 404 any more.
     page.services.catalog.board(slug, device)
     return slug, device
 
@@ -26,29 +30,66 @@ BoardDep = Annotated[tuple[str, str], Depends(_existing)]
 
 
 @router.get("")
-def show(page: PageDep, board: BoardDep) -> Response:
+def show(page: PageDep, board: BoardDep, after: After = None) -> Response:
     """Who is how fast."""
     problem = page.services.catalog.detail(board[0])
-    context = _context(standings(page.services, *board))
-    return page.render("board.html", problem=problem, margin=MARGIN, **context)
+    found = standings(page.services, *board, after)
+    return page.render(
+        "board.html",
+        problem=problem,
+        margin=MARGIN,
+        table=_table(page, found, after),
+        board=found,
+        first=after is None,
+        live=_address(page, "/live", None),
+        fragment=_address(page, "/table", after),
+        older=_address(page, "", found.next) if found.next else None,
+    )
 
 
-@router.get("/live", response_class=EventSourceResponse)
-async def live(page: PageDep, board: BoardDep) -> AsyncIterator[ServerSentEvent]:
-    """The table, and again each time it changes."""
-    # Drawn once for all who follow it in one language, so nobody's own row is marked in it;
-    # the script does that.
-    everybody = replace(page, visitor=None)
+@router.get("/table")
+def table(
+    page: PageDep,
+    board: BoardDep,
+    after: After = None,
+    if_none_match: Annotated[str | None, Header(max_length=256)] = None,
+) -> Response:
+    """The table alone, for pages that were told that it changed."""
+    found = standings(page.services, *board, after)
+    name = _marked(page, found) or ""
+    tag = f'"{found.revision}-{page.labels.language}-{name}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Accept-Language"}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    return HTMLResponse(_table(page, found, after), headers=headers)
 
-    def draw() -> str:
-        context = _context(standings(page.services, *board))
-        return everybody.fragment("_board.html", **context)
 
-    key = ("board page", *board, page.labels.language)
-    async for html in page.services.hub.follow(key, (board_topic(*board),), draw):
-        yield ServerSentEvent(event="fragment", raw_data=html)
+@router.get("/live", status_code=200, response_class=EventStream)
+async def live(page: PageDep, board: BoardDep, last_event_id: LastEventId = None) -> EventStream:
+    """The news that the table changed."""
+    return scoreboard.news(page.services, *board, last_event_id)
 
 
-def _context(board: wire.Standings) -> dict[str, Any]:
-    ranks = Counter(entry.rank for entry in board.entries if entry.rank is not None)
-    return {"board": board, "shared": {rank for rank, count in ranks.items() if count > 1}}
+def _table(page: Page, board: wire.Standings, after: str | None) -> Markup:
+    """Drawn once for all who see the same of it, and kept until the board changes."""
+    name = _marked(page, board)
+    key = ("board", board.problem, board.device, after, page.labels.language, name)
+
+    def draw() -> Markup:
+        ranks = Counter(entry.rank for entry in board.entries if entry.rank is not None)
+        shared = {rank for rank, count in ranks.items() if count > 1}
+        html = page.fragment("_board.html", board=board, shared=shared, marked=name)
+        return Markup(html)  # noqa: S704 - escaped by its template
+
+    return page.views.kept.get(key, board.revision, draw)
+
+
+def _marked(page: Page, board: wire.Standings) -> str | None:
+    """Whose row is marked: the visitor's, if it is there at all."""
+    name = page.visitor.name if page.visitor else None
+    return name if any(entry.name == name for entry in board.entries) else None
+
+
+def _address(page: Page, below: str, after: str | None) -> str:
+    path = page.request.url.path + below
+    return f"{path}?{urlencode({'after': after})}" if after else path

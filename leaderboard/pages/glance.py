@@ -1,14 +1,11 @@
 """Boards at a glance, for the problem list."""
 
-import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from judge import wire
+from sqlmodel import col, func, select
+
+from leaderboard.models import Board, Standing, User
 from leaderboard.services import Services
-from leaderboard.standings import standings
-
-KEPT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,35 +14,36 @@ class Glance:
 
     Attributes:
         solvers: people with a rank.
-        best: the highest speed-up.
+        best, best_name: the highest speed-up, and whose it is.
     """
 
     device: str
-    solvers: int
-    best: wire.StandingsEntry | None
+    solvers: int = 0
+    best: float | None = None
+    best_name: str = ""
 
 
-class Glances:
-    """Kept for a moment: the list is looked at far more often than boards change, and with
-    thousands of submissions a second of work goes into all of them."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[datetime, Glance]] = {}
-        # One visitor works it out while the others wait for the result.
-        self._lock = threading.Lock()
-
-    def look(self, services: Services, problem: str, device: str) -> Glance:
-        """A board as it was at most `KEPT` ago. Raises ApiError 404."""
-        with self._lock:
-            now = services.clock()
-            since, glance = self._known.get((problem, device), (None, None))
-            if since is None or glance is None or not since <= now < since + KEPT:
-                glance = _glance(services, problem, device)
-                self._known[problem, device] = (now, glance)
-            return glance
-
-
-def _glance(services: Services, problem: str, device: str) -> Glance:
-    people = [e for e in standings(services, problem, device).entries if e.kind == "user"]
-    best = max(people, key=lambda entry: entry.score.value, default=None)
-    return Glance(device=device, solvers=len(people), best=best)
+def glances(services: Services) -> dict[tuple[str, str], Glance]:
+    """Every board by problem and device, in one query that does not look at their rows."""
+    best = (
+        select(func.max(Standing.score))
+        .where(Standing.problem == Board.problem, Standing.device == Board.device)
+        .correlate(Board)
+        .scalar_subquery()
+    )
+    with services.db.read() as session:
+        rows = session.exec(
+            select(Board, Standing.score, func.min(User.name))
+            .outerjoin(
+                Standing,
+                (col(Standing.problem) == Board.problem)
+                & (col(Standing.device) == Board.device)
+                & (col(Standing.score) == best),
+            )
+            .outerjoin(User, col(User.id) == Standing.user_id)
+            .group_by(col(Board.problem), col(Board.device), col(Standing.score))
+        ).all()
+    return {
+        (board.problem, board.device): Glance(board.device, board.solvers, score, name or "")
+        for board, score, name in rows
+    }

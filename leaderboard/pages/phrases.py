@@ -172,6 +172,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "board.attempts": ("Attempts", "提交次数"),
     "board.baseline": ("baseline", "基线"),
     "board.updated": ("As of", "更新于"),
+    "board.more": ("Further down", "后面的名次"),
+    "board.top": ("Top of the board", "榜首"),
     "board.nobody": ("Nobody yet.", "还没有人上榜。"),
     "board.tie": ("shared rank: within measuring noise", "并列：差距在测量误差之内"),
     "board.caption": (

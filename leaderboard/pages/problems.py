@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from judge.verdict import Language
+from leaderboard.pages.glance import glances
 from leaderboard.pages.views import PageDep
 
 router = APIRouter()
@@ -12,9 +13,9 @@ router = APIRouter()
 @router.get("/")
 def index(page: PageDep) -> Response:
     """All problems."""
-    look = page.views.glances.look
+    known = glances(page.services)
     problems = [
-        (problem, [look(page.services, problem.slug, device) for device in problem.devices])
+        (problem, [known[problem.slug, device] for device in problem.devices])
         for problem in page.services.catalog.summaries()
     ]
     return page.render("problems.html", problems=problems)

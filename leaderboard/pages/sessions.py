@@ -8,10 +8,9 @@ from fastapi import Depends, Request, Response
 from judge import wire
 from judge.errors import ApiError
 from leaderboard.accounts import Principal, Scope, authenticate
-from leaderboard.auth import ServicesDep
+from leaderboard.auth import COOKIE, ServicesDep
 from leaderboard.services import Services
 
-COOKIE = "opjudge_session"
 LABEL = "web"
 LIFETIME_S = 30 * 86400
 

@@ -1,19 +1,19 @@
 """Submissions: the list, and the page of one with its progress."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import RedirectResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from judge import wire
 from leaderboard import submissions
 from leaderboard.accounts import Principal
+from leaderboard.auth import LastEventId
 from leaderboard.events import queue_topic, submission_topic
 from leaderboard.pages.views import MemberDep, Page, PageDep
+from leaderboard.streams import EventStream, Message, message
 
 router = APIRouter(prefix="/submissions")
 
@@ -63,23 +63,21 @@ def show(page: PageDep, found: FoundDep) -> Response:
     )
 
 
-@router.get("/{submission_id:uuid}/live", response_class=EventSourceResponse)
-async def live(page: PageDep, found: FoundDep) -> AsyncIterator[ServerSentEvent]:
+@router.get("/{submission_id:uuid}/live", status_code=200, response_class=EventStream)
+async def live(page: PageDep, found: FoundDep, last_event_id: LastEventId = None) -> EventStream:
     """The middle of the page, and again each time it changes, until it is final."""
 
-    def draw() -> tuple[str, bool]:
+    def draw() -> Message:
         state = submissions.detail(page.services, found.id, page.visitor, samples=False)
-        return page.fragment("_submission.html", **_context(page, state)), state.status.final
+        html = page.fragment("_submission.html", **_context(page, state))
+        return message("fragment", html, final=state.status.final)
 
     # Drawn once for all who see the same of it.
     key = ("submission page", found.id, _is_owner(page.visitor, found), page.labels.language)
     topics = (submission_topic(found.id), queue_topic(found.device))
-    async for html, final in page.services.hub.follow(key, topics, draw):
-        yield ServerSentEvent(event="fragment", raw_data=html)
-        if final:
-            # Without a word of farewell the browser would connect again, for ever.
-            yield ServerSentEvent(event="end", raw_data="")
-            return
+    # Without a word of farewell the browser would connect again, for ever.
+    farewell = b"event: end\ndata:\n\n"
+    return EventStream(page.services.hub, key, topics, draw, last_event_id, farewell)
 
 
 @router.post("/{submission_id:uuid}/cancel")

@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from judge.errors import ApiError
 from leaderboard.accounts import Principal
 from leaderboard.auth import ServicesDep
+from leaderboard.kept import Kept
 from leaderboard.pages import formats
 from leaderboard.pages.bars import Scale
-from leaderboard.pages.glance import Glances
 from leaderboard.pages.labels import LANGUAGES, Labels, chosen_language
 from leaderboard.pages.markdown import Markdown
 from leaderboard.pages.sessions import VisitorDep
@@ -25,6 +25,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 STATIC = _ROOT / "static"
 LANGUAGE_COOKIE = "opjudge_lang"
 _LANGUAGE_AGE_S = 366 * 86400
+# A table of a hundred rows is some 80 kB.
+_FRAGMENTS = 256
 
 
 class Views:
@@ -32,7 +34,7 @@ class Views:
 
     def __init__(self) -> None:
         self.markdown = Markdown()
-        self.glances = Glances()
+        self.kept = Kept(_FRAGMENTS)
         self._digests: dict[str, str] = {}
         self._environment = Environment(
             loader=FileSystemLoader(_ROOT / "templates"),

@@ -44,9 +44,6 @@ function follow(box) {
     const before = keys(box);
     box.innerHTML = html;
     addCopyButtons(box);
-    for (const row of box.querySelectorAll("[data-name]")) {
-      row.classList.toggle("mine", row.dataset.name === box.dataset.visitor);
-    }
     if (shown !== null) {
       for (const row of box.querySelectorAll("[data-key]")) {
         row.classList.toggle("fresh", !before.has(row.dataset.key));
@@ -55,10 +52,31 @@ function follow(box) {
     shown = html;
   }
 
+  // A board may be large: we are told that it changed, and fetch the part that is shown here. The
+  // server says within what time, so that thousands who watch do not all ask at once.
+  let fetching = null;
+  function refresh(spread) {
+    if (fetching !== null) return;
+    fetching = setTimeout(async () => {
+      fetching = null;
+      try {
+        const answer = await fetch(box.dataset.fragment);
+        if (answer.ok) swap(await answer.text());
+      } catch {
+        // The stream breaks off as well then, and tells us again when it is back.
+      }
+    }, Math.random() * spread);
+  }
+
   function connect() {
     if (source !== null || over || document.hidden) return;
     source = new EventSource(box.dataset.live);
     source.addEventListener("fragment", (event) => swap(event.data));
+    source.addEventListener("changed", (event) => {
+      if (event.lastEventId === box.dataset.revision) return;
+      box.dataset.revision = event.lastEventId;
+      refresh(JSON.parse(event.data).spread_ms);
+    });
     source.addEventListener("end", () => { over = true; disconnect(); });
   }
 

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import overhead, repeatability, sandbox
+from tests.bench import live, overhead, repeatability, sandbox, scale
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "overhead": overhead.bench,
     "repeatability": repeatability.bench,
     "sandbox": sandbox.bench,
+    "scale": scale.bench,
+    "live": live.bench,
 }
 
 

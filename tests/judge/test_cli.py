@@ -12,7 +12,7 @@ import pytest
 
 from judge.cli.config import config_path, load_config
 from judge.verdict import Status, Verdict
-from judge.wire import ProblemDocument
+from judge.wire import BoardChanged, ProblemDocument
 from tests.judge.command_line import SOURCE, Shell, make_shell
 from tests.judge.samples import (
     ADA,
@@ -181,7 +181,9 @@ def test_what_people_and_programs_are_shown(
 
 def test_a_board_can_be_watched_until_the_server_is_gone(shell: Shell) -> None:
     events = "GET /standings/row_scale/cpu/events"
-    shell.api.on(events, stream(BOARD), refuse(404, "unknown-problem", "the problem is gone"))
+    gone = refuse(404, "unknown-problem", "the problem is gone")
+    shell.api.on(events, stream(BoardChanged(revision=1)), gone)
+    shell.api.on("GET /standings/row_scale/cpu", say(BOARD))
     result = shell("leaderboard", "row_scale", "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("ada") == 1

@@ -11,7 +11,15 @@ from pydantic import BaseModel
 from judge.client import Client, Retry, Upload
 from judge.errors import ApiError
 from judge.verdict import Language, Mode, Status
-from judge.wire import ClaimRequest, Credentials, Heartbeat, Progress, SourceFile, TokenRequest
+from judge.wire import (
+    BoardChanged,
+    ClaimRequest,
+    Credentials,
+    Heartbeat,
+    Progress,
+    SourceFile,
+    TokenRequest,
+)
 from tests.judge.samples import (
     ADA,
     BOARD,
@@ -324,7 +332,9 @@ def test_an_event_of_another_version_is_an_error(api: StubApi) -> None:
 
 
 def test_standings_stream_on(api: StubApi) -> None:
-    api.on("GET /standings/row_scale/cpu/events", stream(BOARD), stream(BOARD))
+    changed = BoardChanged(revision=1)
+    api.on("GET /standings/row_scale/cpu/events", stream(changed), stream(changed))
+    api.on("GET /standings/row_scale/cpu", say(BOARD))
     with api.client() as client:
         boards = client.watch_standings("row_scale", "cpu")
         assert [next(boards), next(boards), next(boards)] == [BOARD] * 3

@@ -23,8 +23,12 @@ def postgres_bin() -> Path | None:
 
 
 @contextmanager
-def postgres(bin_dir: Path) -> Iterator[str]:
-    """A fresh cluster; yields the folder of its socket."""
+def postgres(bin_dir: Path, *, durable: bool = False) -> Iterator[str]:
+    """A fresh cluster; yields the folder of its socket.
+
+    Args:
+        durable: wait for the disk, as a real one does.
+    """
     home = Path(tempfile.mkdtemp(prefix="opjudge-pg-"))
     # initdb refuses root; the package brings an account for it.
     as_user: dict[str, Any] = {}
@@ -38,7 +42,7 @@ def postgres(bin_dir: Path) -> Iterator[str]:
     data = str(home / "data")
     encoding = ("-E", "UTF8", "--locale=C")
     call(str(bin_dir / "initdb"), "-D", data, "-A", "trust", "-U", "judge", *encoding)
-    options = f"-k {home} -h '' -c fsync=off -c max_connections=200"
+    options = f"-k {home} -h '' -c fsync={'on' if durable else 'off'} -c max_connections=200"
     call(str(bin_dir / "pg_ctl"), "-D", data, "-o", options, "-l", f"{home}/log", "-w", "start")
     try:
         yield str(home)

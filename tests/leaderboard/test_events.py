@@ -16,7 +16,7 @@ def run(scenario: Callable[[EventHub], Awaitable[T]], refresh_s: float = 3600) -
     """Run a scenario with an open hub; one that hangs fails."""
 
     async def main() -> T:
-        hub = EventHub(refresh_s)
+        hub = EventHub(refresh_s, pause_s=0)
         hub.open()
         return await asyncio.wait_for(scenario(hub), 20)
 
@@ -205,7 +205,7 @@ def test_a_reader_that_leaves_leaves_nothing_behind() -> None:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        return hub.followers, len(hub._wakes), len(hub._loads)
+        return hub.followers, len(hub._topics), len(hub._channels)
 
     assert run(scenario) == (0, 0, 0)
 

@@ -190,6 +190,8 @@ def test_the_database_refuses_a_second_current_judgement(db: Database, clock: Cl
     twin = Judgement(
         id=uuid4(),
         submission_id=submission_id,
+        user_id=1,
+        number=1,
         attempt=2,
         device="cpu",
         package_hash=HASH,

@@ -13,12 +13,30 @@ from hypothesis import strategies as st
 
 from judge import wire
 from judge.verdict import Language, Mode, Verdict
-from leaderboard.standings import MARGIN, Candidate, assemble, eligible, ranking, tied
+from leaderboard.standings import MARGIN, Candidate, Placed, best, eligible, placed, tied
 from tests.fixtures import write_package
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.world import PROBLEM, World, assert_problem, zip_of
 
+VERSION = "1.0.0"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def board(candidates: list[Candidate], version: str = VERSION) -> list[Placed | None]:
+    """A whole board from what was judged; None is the baseline."""
+    users = {c.user for c in candidates}
+    entries = [best([c for c in candidates if c.user == user], version) for user in users]
+    return list(placed(sorted((e for e in entries if e), key=lambda entry: entry.order)))
+
+
+def ranking(candidates: list[Candidate], version: str = VERSION) -> list[Placed]:
+    """The people on it."""
+    return [item for item in board(candidates, version) if item is not None]
+
+
+def places(candidates: list[Candidate]) -> list[tuple[int, int]]:
+    """Rank and submission of each of them."""
+    return [(item.rank, item.entry.number) for item in ranking(candidates)]
 
 
 def interval(value: float, spread: float = 0.0) -> wire.Interval:
@@ -70,21 +88,20 @@ def test_order_of_the_input_changes_nothing(found: list[Candidate], rng: random.
     shuffled = list(found)
     rng.shuffle(shuffled)
 
-    assert ranking(shuffled, "1.0.0") == ranking(found, "1.0.0")
-    assert assemble(shuffled, "p", "cpu", "1.0.0") == assemble(found, "p", "cpu", "1.0.0")
+    assert board(shuffled) == board(found)
 
 
 @given(candidate_lists())
 def test_everybody_eligible_is_there_once_and_nobody_else(found: list[Candidate]) -> None:
-    names = [p.candidate.user for p in ranking(found, "1.0.0")]
+    names = [p.entry.user for p in ranking(found)]
 
     assert len(names) == len(set(names))
-    assert set(names) == {c.user for c in found if eligible(c, "1.0.0")}
+    assert set(names) == {c.user for c in found if eligible(c, VERSION)}
 
 
 @given(candidate_lists())
 def test_ranks_begin_at_one_and_skip_what_ties_fill(found: list[Candidate]) -> None:
-    ranks = [p.rank for p in ranking(found, "1.0.0")]
+    ranks = [p.rank for p in ranking(found)]
 
     for place, rank in enumerate(ranks, 1):
         assert rank == place or rank == ranks[place - 2]
@@ -93,21 +110,21 @@ def test_ranks_begin_at_one_and_skip_what_ties_fill(found: list[Candidate]) -> N
 
 @given(candidate_lists())
 def test_a_better_rank_is_a_better_score_and_earlier_comes_first(found: list[Candidate]) -> None:
-    placed = ranking(found, "1.0.0")
+    placed = ranking(found)
 
     for upper, lower in pairwise(placed):
         if upper.rank == lower.rank:
-            assert upper.candidate.number < lower.candidate.number
+            assert upper.entry.number < lower.entry.number
         else:
-            assert upper.score.value > lower.score.value
+            assert upper.entry.score.value > lower.entry.score.value
 
 
 @given(candidate_lists())
 def test_a_group_ties_with_its_leader_and_the_next_group_does_not(found: list[Candidate]) -> None:
-    placed = ranking(found, "1.0.0")
+    placed = ranking(found)
     groups: dict[int, list[wire.Interval]] = {}
     for entry in placed:
-        groups.setdefault(entry.rank, []).append(entry.score)
+        groups.setdefault(entry.rank, []).append(entry.entry.score)
     leaders = {rank: max(g, key=lambda s: s.value) for rank, g in groups.items()}
 
     for rank, group in groups.items():
@@ -118,33 +135,33 @@ def test_a_group_ties_with_its_leader_and_the_next_group_does_not(found: list[Ca
 
 @given(candidate_lists())
 def test_nobody_shows_less_than_their_best_or_more(found: list[Candidate]) -> None:
-    for entry in ranking(found, "1.0.0"):
-        own = [c for c in found if c.user == entry.candidate.user and eligible(c, "1.0.0")]
+    for entry in ranking(found):
+        own = [c for c in found if c.user == entry.entry.user and eligible(c, VERSION)]
         first_of_each: dict[str, float] = {}
         for made in sorted(own, key=lambda c: c.number):
             if made.score is not None:
                 first_of_each.setdefault(made.artifact, made.score.value)
-        assert entry.score.value == max(first_of_each.values())
+        assert entry.entry.score.value == max(first_of_each.values())
 
 
 @given(candidate_lists(), st.floats(0.1, 10.0))
 def test_handing_the_same_in_again_changes_nothing(found: list[Candidate], value: float) -> None:
-    before = ranking(found, "1.0.0")
+    before = places(found)
     again = [
         replace(c, number=100 + c.number, submission_id=UUID(int=100 + c.number))
         for c in found
-        if eligible(c, "1.0.0")
+        if eligible(c, VERSION)
     ]
     lucky = [replace(c, score=interval(value)) for c in again]
 
-    assert ranking([*found, *lucky], "1.0.0") == before
+    assert places([*found, *lucky]) == before
 
 
 @given(candidate_lists())
 def test_what_is_not_eligible_changes_nothing_but_the_attempts(found: list[Candidate]) -> None:
-    kept = [c for c in found if eligible(c, "1.0.0")]
+    kept = [c for c in found if eligible(c, VERSION)]
 
-    assert ranking(kept, "1.0.0") == ranking(found, "1.0.0")
+    assert places(kept) == places(found)
 
 
 # --- cases --------------------------------------------------------------------------------
@@ -168,8 +185,8 @@ def test_what_is_not_eligible_changes_nothing_but_the_attempts(found: list[Candi
 def test_what_keeps_a_submission_off_the_board(change: dict[str, object]) -> None:
     good = candidate(1, "alice", interval(2.0))
 
-    assert eligible(good, "1.0.0")
-    assert not eligible(replace(good, **change), "1.0.0")  # type: ignore[arg-type]
+    assert eligible(good, VERSION)
+    assert not eligible(replace(good, **change), VERSION)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +212,7 @@ def test_a_tie_shares_a_rank_and_the_next_is_skipped() -> None:
         candidate(4, "carol", interval(3.0)),
     ]
 
-    placed = [(p.rank, p.candidate.user) for p in ranking(found, "1.0.0")]
+    placed = [(p.rank, p.entry.user) for p in ranking(found)]
 
     assert placed == [(1, "carol"), (2, "alice"), (2, "bob"), (4, "dora")]
 
@@ -203,16 +220,19 @@ def test_a_tie_shares_a_rank_and_the_next_is_skipped() -> None:
 def test_the_baseline_stands_where_it_belongs_without_a_rank() -> None:
     found = [candidate(i, name, interval(v)) for i, (name, v) in enumerate(BOARD)]
 
-    entries = assemble(found, "p", "cpu", "1.0.0").entries
+    rows = [(item.rank, item.entry.user) if item else None for item in board(found)]
 
-    assert [(e.rank, e.name, e.kind) for e in entries] == [
-        (1, "fast", "user"),
-        (2, "equal", "user"),
-        (None, "baseline", "baseline"),
-        (3, "slow", "user"),
-    ]
-    assert entries[2].score == interval(1.0)
-    assert entries[2].latency_ns == 2e6
+    assert rows == [(1, "fast"), (2, "equal"), None, (3, "slow")]
+
+
+@given(candidate_lists())
+def test_the_baseline_is_there_once_below_everybody_as_fast(found: list[Candidate]) -> None:
+    rows = board(found)
+
+    [at] = [i for i, item in enumerate(rows) if item is None]
+    assert all(item.entry.score.value < 1.0 for item in rows[at + 1 :] if item)
+    above = rows[at - 1] if at else None
+    assert above is None or above.entry.score.value >= 1.0
 
 
 BOARD = [("slow", 0.5), ("fast", 2.0), ("equal", 1.0)]

@@ -47,6 +47,8 @@ class Stream:
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self.events: SimpleQueue[httpx2.ServerSentEvent | None] = SimpleQueue()
+        self._left = False
+        self._socket: socket.socket | None = None
         self._client = httpx2.Client(timeout=_WAIT_S)
         self._url = url
         self._headers = headers
@@ -63,11 +65,12 @@ class Stream:
         assert event.event == "status"
         return wire.SubmissionDetail.model_validate_json(event.data)
 
-    def next_board(self) -> wire.Standings:
+    def next_revision(self) -> int:
         event = self.next()
         assert event is not None
-        assert event.event == "standings"
-        return wire.Standings.model_validate_json(event.data)
+        assert event.event == "changed"
+        assert event.id == str(wire.BoardChanged.model_validate_json(event.data).revision)
+        return int(event.id)
 
     def until(self, status: Status) -> wire.SubmissionDetail:
         """Read on to this status: what came between may have been left out."""
@@ -83,9 +86,19 @@ class Stream:
         ):
             assert response.headers["content-type"].startswith("text/event-stream")
             assert response.headers["cache-control"] == "no-cache"
-            for event in httpx2.EventSource(response):
-                self.events.put(event)
+            self._socket = response.extensions["network_stream"].get_extra_info("socket")
+            try:
+                for event in httpx2.EventSource(response):
+                    self.events.put(event)
+            except (httpx2.TransportError, OSError):
+                assert self._left
         self.events.put(None)
+
+    def leave(self) -> None:
+        """Hang up."""
+        self._left = True
+        assert self._socket is not None
+        self._socket.shutdown(socket.SHUT_RDWR)
 
     def join(self) -> None:
         self._thread.join(_WAIT_S)
@@ -111,8 +124,13 @@ def live(make_settings: Callable[..., Settings]) -> Iterator[Live]:
 
 
 @contextmanager
-def open_stream(live: Live, path: str, person: Person | None = None) -> Iterator[Stream]:
-    stream = Stream(f"{live.url}{API}{path}", dict(person.headers) if person else {})
+def open_stream(
+    live: Live, path: str, person: Person | None = None, last_id: str | None = None
+) -> Iterator[Stream]:
+    headers = dict(person.headers) if person else {}
+    if last_id is not None:
+        headers["Last-Event-ID"] = last_id
+    stream = Stream(f"{live.url}{API}{path}", headers)
     yield stream
     stream.join()
 
@@ -178,17 +196,69 @@ def test_a_final_submission_is_told_once(live: Live) -> None:
         assert stream.next() is None
 
 
-def test_the_board_is_told_when_it_changes(live: Live) -> None:
+def test_the_board_is_told_when_it_changes_and_not_what_is_on_it(live: Live) -> None:
     world = live.world
     alice = world.person("alice")
 
     with open_stream(live, f"/standings/{PROBLEM}/cpu/events") as stream:
-        assert [e.name for e in stream.next_board().entries] == ["baseline"]
+        first = stream.next_revision()
+        assert first == world.board().revision
         world.submit(alice)
         world.finish(world.claim())
-        assert [e.name for e in stream.next_board().entries] == ["alice", "baseline"]
+        assert stream.next_revision() == first + 1 == world.board().revision
         live.stop()
         assert stream.next() is None
+
+
+def test_whoever_comes_back_is_not_told_the_same_again(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+    path = f"/standings/{PROBLEM}/cpu/events"
+    with open_stream(live, path) as stream:
+        known = stream.next_revision()
+        stream.leave()
+    with open_stream(live, path, last_id=str(known)) as stream:
+        world.submit(alice)
+        world.finish(world.claim())
+        assert stream.next_revision() == known + 1, "the first thing told is news"
+        stream.leave()
+    with open_stream(live, path, last_id=str(known)) as stream:
+        assert stream.next_revision() == known + 1, "and nothing that was missed is lost"
+        stream.leave()
+
+
+def test_a_final_submission_ends_the_stream_of_whoever_knows_it(live: Live) -> None:
+    world = live.world
+    alice = world.person("alice")
+    submission = world.submit(alice)
+    world.cancel(submission, alice)
+    path = f"/submissions/{submission}/events"
+    with open_stream(live, path) as stream:
+        event = stream.next()
+        assert event is not None
+        assert stream.next() is None
+    with open_stream(live, path, last_id=event.id) as stream:
+        assert stream.next() is None
+
+
+def test_a_reader_who_does_not_read_holds_up_nobody(live: Live) -> None:
+    world = live.world
+    path = f"{API}/standings/{PROBLEM}/cpu/events"
+    host, _, port = live.url.removeprefix("http://").partition(":")
+    with socket.socket() as sleeper:
+        # The smallest buffer there is, so that the server has to wait for this reader.
+        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sleeper.connect((host, int(port)))
+        sleeper.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        with open_stream(live, f"/standings/{PROBLEM}/cpu/events") as stream:
+            revision = stream.next_revision()
+            for i in range(3):
+                world.judge(world.person(f"person{i}"), 2.0 + i)
+                revision += 1
+                while stream.next_revision() < revision:
+                    pass
+            live.stop()
+            assert stream.next() is None
 
 
 def test_open_streams_do_not_hold_up_a_shutdown(live: Live) -> None:

@@ -5,7 +5,8 @@ from http.cookies import SimpleCookie
 import httpx2
 import pytest
 
-from leaderboard.pages.sessions import COOKIE, LIFETIME_S, local_path
+from leaderboard.auth import COOKIE
+from leaderboard.pages.sessions import LIFETIME_S, local_path
 from tests.leaderboard.conftest import WORKER_TOKEN, MakeWorld
 from tests.leaderboard.pages.browser import Browser, assert_harmless, read
 from tests.leaderboard.pages.conftest import LogIn

@@ -1,16 +1,8 @@
 """Boards: who is where, what ties, and what comes in live."""
 
-import asyncio
-from dataclasses import replace
-from typing import Any
-
 import pytest
-from fastapi.sse import ServerSentEvent
-from starlette.requests import Request
 
-from leaderboard.events import EventHub, board_topic
-from leaderboard.pages import boards
-from leaderboard.pages.views import page_of
+from leaderboard import scoreboard
 from tests.leaderboard.pages.browser import Browser, Document, assert_harmless
 from tests.leaderboard.pages.conftest import LogIn
 from tests.leaderboard.world import PROBLEM, Person, World
@@ -100,51 +92,67 @@ def test_boards_that_do_not_exist(visitor: Browser) -> None:
 def test_the_board_follows_live_or_by_refresh(visitor: Browser) -> None:
     document = visitor.page(BOARD)
 
-    assert document.all("div", id="live")[0]["data-live"] == f"{BOARD}/live"
+    [box] = document.all("div", id="live")
+    assert (box["data-live"], box["data-fragment"]) == (f"{BOARD}/live", f"{BOARD}/table")
     assert document.all("meta", **{"http-equiv": "refresh"})
 
 
-def test_the_stream_brings_the_table_again_when_it_changes(world: World, alice: Person) -> None:
-    world.judge(alice, 2.0)
-    first, second = asyncio.run(first_two(world, lambda: world.judge(alice, 3.0)))
-
-    assert (first.event, second.event) == ("fragment", "fragment")
-    for event, score in ((first, "2.000×"), (second, "3.000×")):
-        document = Document(event.raw_data or "")
-        assert_harmless(document)
-        assert document.text.count(score) == 1
-        assert not document.all("html")
-
-
-def test_whoever_follows_a_board_has_their_row_marked_by_the_script(
-    alice: Person, visitor: Browser, logged_in: LogIn
+def test_the_table_alone_is_what_the_page_shows(
+    world: World, visitor: Browser, alice: Person
 ) -> None:
-    # The stream is drawn once for everybody.
-    [own] = logged_in(alice).page(BOARD).all("div", id="live")
-    [nobodys] = visitor.page(BOARD).all("div", id="live")
+    world.judge(alice, 2.0)
 
-    assert own["data-visitor"] == "alice"
-    assert "data-visitor" not in nobodys
+    response = visitor.get(f"{BOARD}/table")
 
-
-async def first_two(world: World, change: Any) -> tuple[ServerSentEvent, ServerSentEvent]:
-    """The first event of the board's stream, and the one after a change."""
-    services = world.services
-    hub = EventHub(refresh_s=60.0)
-    hub.open()
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [],
-             "server": ("testserver", 80), "app": world.client.app}  # fmt: skip
-    # A hub in this event loop; everything else as it is.
-    page = page_of(Request(scope), _with_hub(services, hub), None)
-    stream = boards.live(page, (PROBLEM, "cpu"))
-    first = await anext(stream)
-    await asyncio.to_thread(change)
-    hub.publish(board_topic(PROBLEM, "cpu"))
-    return first, await asyncio.wait_for(anext(stream), 20)
+    document = Document(response.text)
+    assert_harmless(document)
+    assert rows(document) == rows(visitor.page(BOARD))
+    assert not document.all("html")
 
 
-def _with_hub(services: Any, hub: EventHub) -> Any:
-    return replace(services, hub=hub)
+def test_the_table_is_sent_again_only_when_it_changed(
+    world: World, visitor: Browser, alice: Person
+) -> None:
+    world.judge(alice, 2.0)
+    tag = visitor.get(f"{BOARD}/table").headers["etag"]
+    conditional = {"If-None-Match": tag, "Accept": "text/html"}
+
+    same = visitor.client.get(f"{BOARD}/table", headers=conditional)
+    assert (same.status_code, same.text) == (304, "")
+
+    world.judge(alice, 3.0)
+    changed = visitor.client.get(f"{BOARD}/table", headers=conditional)
+    assert changed.status_code == 200
+    assert "3.000×" in changed.text
+
+
+def test_everybody_has_their_own_row_marked_in_the_table_alone(
+    world: World, alice: Person, visitor: Browser, logged_in: LogIn
+) -> None:
+    world.judge(alice, 2.0)
+    own = logged_in(alice).get(f"{BOARD}/table").text
+    nobodys = visitor.get(f"{BOARD}/table").text
+
+    assert [text.count(" mine") for text in (own, nobodys)] == [1, 0]
+
+
+def test_a_long_board_goes_on_on_the_next_page(
+    world: World, visitor: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoreboard.standings, "__defaults__", (None, 2))
+    for i in range(5):
+        world.judge(world.person(f"person{i}"), 2.0 + i)
+
+    names, address = [], BOARD
+    for _ in range(3):
+        document = visitor.page(address)
+        names += [row.split()[1] for row in rows(document)]
+        following = document.all("a", rel="next")
+        address = following[0]["href"] if following else ""
+
+    assert names == ["person4", "person3", "person2", "person1", "person0", "baseline"]
+    assert address == ""
+    assert BOARD in document.links(), "back to the top"
 
 
 def test_the_board_is_the_apis_board(world: World, visitor: Browser, alice: Person) -> None:

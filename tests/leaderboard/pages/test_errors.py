@@ -102,7 +102,7 @@ def test_our_own_failure_gets_a_page(visitor: Browser, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of ours")
 
-    monkeypatch.setattr("leaderboard.pages.glance.standings", broken)
+    monkeypatch.setattr("leaderboard.pages.problems.glances", broken)
 
     with capture_logs():
         html = visitor.get("/")

@@ -6,7 +6,6 @@ import pytest
 
 from judge.package import load_package
 from judge.signature import cpp_signature, python_signature
-from leaderboard.pages.glance import KEPT
 from tests.fixtures import write_package
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.pages.browser import Browser, assert_harmless
@@ -32,19 +31,6 @@ def test_the_list_counts_solvers_and_names_the_best(
     world.judge(world.person("bob"), 0.5)
 
     assert visitor.page("/").text_in("td", **{"class": "number"}) == ["2", "2.500× alice"]
-
-
-def test_what_the_list_counts_is_at_most_seconds_old(
-    world: World, visitor: Browser, alice: Person
-) -> None:
-    world.judge(alice, 1.5)
-    visitor.page("/")
-    world.judge(alice, 2.5)
-
-    # Kept for a moment, since it takes a look at every submission.
-    assert "1.500× alice" in visitor.page("/").text
-    world.clock.advance(KEPT.total_seconds())
-    assert "2.500× alice" in visitor.page("/").text
 
 
 def test_an_empty_list_says_so(make_world: MakeWorld, tmp_path: Path) -> None:

@@ -251,6 +251,8 @@ def events(body: str) -> list[tuple[str, str]]:
     """Names and data of the events of a stream that has ended."""
     found = []
     for block in body.strip().split("\n\n"):
+        if block.startswith(":"):
+            continue  # a comment
         lines = [line.partition(": ") for line in block.split("\n")]
         data = "\n".join(value for name, _, value in lines if name.rstrip(":") == "data")
         found.append((next(v for n, _, v in lines if n == "event"), data))

@@ -1,0 +1,139 @@
+"""What `opjudge backup`, `restore` and `admin` do, as a command line of its own.
+
+`opjudge` itself knows no database; it starts this. OPJUDGE_ variables say where the database is.
+"""
+
+import getpass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judge.cli.output import Commands, Json, make_output
+from leaderboard import audit, boards, logs
+from leaderboard.backup import backup as write_backup
+from leaderboard.backup import restore as read_backup
+from leaderboard.services import Services, build
+from leaderboard.settings import Settings
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+File = Annotated[Path, typer.Argument()]
+
+
+@app.callback()
+def _root() -> None:
+    """Look after a server's data."""
+    logs.configure()
+
+
+@app.command()
+def backup(file: File, as_json: Json = False) -> None:
+    """Write everything that cannot be made anew into one file, while the server runs."""
+    output, services = make_output(as_json), _services()
+    manifest = write_backup(services.db, services.settings.packages_dir, file, services.clock())
+    rows = sum(table.rows for table in manifest.tables)
+    size = file.stat().st_size
+    output.result(
+        {"file": str(file), "rows": rows, "bytes": size, "schema": manifest.schema_version},
+        lambda: output.say(
+            f"{rows} rows in {file} ({size} bytes); keep it where only you can read"
+        ),
+    )
+
+
+@app.command()
+def restore(file: File, as_json: Json = False) -> None:
+    """Fill an empty database from a backup; every byte is compared with its checksum first."""
+    output, services = make_output(as_json), _services()
+    manifest = read_backup(
+        services.db, services.settings.packages_dir, file, _operator(), services.clock()
+    )
+    rows = sum(table.rows for table in manifest.tables)
+    made = f"{manifest.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    output.result(
+        {"file": str(file), "rows": rows, "created_at": manifest.created_at},
+        lambda: output.say(f"restored {rows} rows, the state of {made}; now start the server"),
+    )
+
+
+@app.command()
+def rebuild(as_json: Json = False) -> None:
+    """Make every board anew from the judgements, while the server runs."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    now = services.clock()
+    changed = boards.rebuild_all(services.db, services.catalog, now)
+    names = [f"{problem}/{device}" for problem, device in changed]
+    with services.db.write() as session:
+        audit.record(
+            session, now, _operator(), audit.Action.REBUILT, detail=f"{len(names)} were different"
+        )
+    output.result(
+        {"boards": len(services.catalog.boards()), "different": names},
+        lambda: output.say(
+            f"{len(services.catalog.boards())} boards; different from before: "
+            f"{', '.join(names) or 'none'}"
+        ),
+    )
+
+
+@app.command()
+def prune(
+    days: Annotated[int, typer.Option("--days", min=1)] = 90,
+    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give up raw times that no score on a board needs, expired tokens, unused packages."""
+    from leaderboard.pruning import prune as give_up
+
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    before = services.clock() - timedelta(days=days)
+    pruned = give_up(services, before, _operator(), dry_run=dry_run)
+    verb = "would be given up" if dry_run else "given up"
+    output.result(
+        pruned,
+        lambda: output.say(
+            f"{verb}: raw times of {pruned.samples} judgements, {pruned.tokens} expired tokens, "
+            f"{pruned.packages} packages"
+        ),
+    )
+
+
+@app.command("audit")
+def trail(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = 50, as_json: Json = False
+) -> None:
+    """Who did what, newest first."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    with services.db.read() as session:
+        lines = audit.latest(session, limit)
+
+    def show() -> None:
+        for line in lines:
+            moment = f"{line.at:%Y-%m-%d %H:%M:%S}"
+            output.say(f"{moment}  {line.actor}  {line.action}  {line.subject}  {line.detail}")
+
+    output.result(lines, show)
+
+
+def _services() -> Services:
+    return build(Settings())
+
+
+def _bring_up(services: Services) -> None:
+    # Like the server at its start, but for the workers' token, which is the server's to admit.
+    services.db.migrate()
+    services.catalog.publish(services.db, services.clock())
+
+
+def _operator() -> str:
+    """Whom the audit trail names: an account of this machine, told from the people by its form."""
+    return f"operator:{getpass.getuser()}"
+
+
+if __name__ == "__main__":
+    app()
