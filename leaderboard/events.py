@@ -8,6 +8,7 @@ most, which also covers changes made by another web process.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,7 @@ StateT = TypeVar("StateT")
 # What it takes to hand one reader a message, measured on a busy 2-core machine.
 _TELL_S = 30e-6
 _SLICE = 200
+_QUEUE = "queue:"
 
 
 def submission_topic(submission_id: object) -> str:
@@ -27,8 +29,12 @@ def submission_topic(submission_id: object) -> str:
 
 
 def queue_topic(device: str) -> str:
-    """Somebody left the queue of a device, so positions changed."""
-    return f"queue:{device}"
+    """Somebody left the queue of a device, so positions changed.
+
+    That concerns everybody who waits, at every claim, and hurries nobody: they look some seconds
+    later, and not all at once.
+    """
+    return f"{_QUEUE}{device}"
 
 
 def board_topic(problem: str, device: str) -> str:
@@ -87,10 +93,21 @@ class _Channel(Generic[StateT]):
         self._refresh_s = refresh_s
         self._pause_s = pause_s
         self._changed = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
         self._task = asyncio.ensure_future(self._run())
         self._task.add_done_callback(self._ended)
 
     def changed(self) -> None:
+        self._changed.set()
+
+    def changed_a_little(self, within_s: tuple[float, float]) -> None:
+        """Look again at a random moment; the first such word counts until then."""
+        if self._later is None:
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_later(random.uniform(*within_s), self._is_later)  # noqa: S311
+
+    def _is_later(self) -> None:
+        self._later = None
         self._changed.set()
 
     def end(self, reason: BaseException) -> None:
@@ -99,6 +116,8 @@ class _Channel(Generic[StateT]):
             self.over = reason
             self._wake()
         self._task.cancel()
+        if self._later is not None:
+            self._later.cancel()
 
     async def _run(self) -> None:
         while True:
@@ -137,10 +156,17 @@ class EventHub:
     Args:
         refresh_s: longest time without looking.
         pause_s: shortest time between two looks at the same thing.
+        queue_s: within what time positions in a queue are looked at again.
     """
 
-    def __init__(self, refresh_s: float, pause_s: float = 0.2) -> None:
+    def __init__(
+        self,
+        refresh_s: float,
+        pause_s: float = 0.2,
+        queue_s: tuple[float, float] = (1.0, 5.0),
+    ) -> None:
         self._refresh_s = refresh_s
+        self._queue_s = queue_s
         self._pause_s = pause_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -226,4 +252,7 @@ class EventHub:
     def _changed(self, topics: Sequence[str]) -> None:
         for topic in topics:
             for channel in self._topics.get(topic, ()):
-                channel.changed()
+                if topic.startswith(_QUEUE):
+                    channel.changed_a_little(self._queue_s)
+                else:
+                    channel.changed()

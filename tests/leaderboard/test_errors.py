@@ -239,6 +239,7 @@ EXPECTED = {
     ("POST", "/worker/judgements/{judgement_id}/release"),
     ("GET", "/worker/packages/{package_hash}"),
     ("GET", "/healthz"),
+    ("GET", "/metrics"),
     ("GET", "/readyz"),
 }
 

@@ -88,6 +88,32 @@ def test_a_slow_reader_misses_the_middle_and_never_the_end() -> None:
     assert run(scenario) == [0, 1000]
 
 
+def test_a_busy_queue_is_looked_at_now_and_then() -> None:
+    async def scenario(hub: EventHub) -> tuple[list[int], int]:
+        source, seen = Source(), []
+        stream = hub.follow("k", [queue_topic("cpu")], source)
+        seen.append(await anext(stream))
+        following = asyncio.ensure_future(anext(stream))
+        for value in range(1, 1001):
+            source.value = value
+            hub.publish(queue_topic("cpu"))
+            await asyncio.sleep(0)
+        seen.append(await following)
+        await stream.aclose()  # type: ignore[attr-defined]
+        return seen, source.looks
+
+    async def main() -> tuple[list[int], int]:
+        hub = EventHub(3600, pause_s=0, queue_s=(0.5, 0.6))
+        hub.open()
+        return await asyncio.wait_for(scenario(hub), 20)
+
+    seen, looks = asyncio.run(main())
+    # A thousand turns of the loop may take longer than the pause; a look each they are not.
+    assert seen[0] == 0
+    assert seen[-1] > 0
+    assert looks < 10
+
+
 def test_other_topics_wake_nobody() -> None:
     async def scenario(hub: EventHub) -> int:
         source = Source()
