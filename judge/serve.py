@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -27,7 +28,9 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
         claim: Claim, package: Package, report: Callable[[Progress], None]
     ) -> JudgementResult:
         source = from_files(claim.files, language=claim.language)
-        return judge(package, source, claim.mode, sandbox, report=report, options=options)
+        # Not drawn here: the service is committed to it, so that nobody can choose another.
+        seeded = replace(options, seed=bytes.fromhex(claim.seed) or None)
+        return judge(package, source, claim.mode, sandbox, report=report, options=seeded)
 
     return evaluate
 

@@ -82,12 +82,14 @@ class Overhead(Wire):
 
     Attributes:
         low_ns: the same low mean that samples are summarised by; what scores subtract.
+        samples_ns: raw, in the order of the calls.
     """
 
     low_ns: float
     median_ns: float
     std_ns: float
     calls: int
+    samples_ns: tuple[int, ...] = ()
 
 
 class Environment(Wire):
@@ -100,13 +102,33 @@ class Environment(Wire):
     versions: dict[str, str]
 
 
+class Formula(Wire):
+    """How samples become a score: everything `judge.scoring` uses besides the runs themselves.
+
+    Attributes:
+        version: changes whenever the same samples would give another score.
+        kept: share of the lowest samples whose mean stands for a side.
+        least_share: of a measured time, at least so much is never taken for overhead.
+    """
+
+    kind: Literal["speedup"] = "speedup"
+    version: int = 1
+    kept: float
+    resamples: int
+    confidence: float
+    least_share: float
+    min_speedup: float
+    max_speedup: float
+
+
 class JudgementResult(Wire):
     """The outcome of one judging, complete enough to recompute the score from.
 
     Attributes:
         score: weighted geometric mean of clamped speed-ups; only for an AC.
+        formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
-        seed: the secret the inputs came from, hex; revealed with the result.
+        seed: the secret the inputs came from, hex; empty where it is still one (`judge.record`).
     """
 
     verdict: Verdict
@@ -115,6 +137,7 @@ class JudgementResult(Wire):
     stdout: str = ""
     runs: tuple[Run, ...] = ()
     score: Interval | None = None
+    formula: Formula | None = None
     overhead: Overhead | None = None
     prepare_s: float | None = None
     build_s: float = 0.0
@@ -154,7 +177,11 @@ class ClaimRequest(Wire):
 
 
 class Claim(Wire):
-    """A judgement handed to a worker, fenced by `lease_token`."""
+    """A judgement handed to a worker, fenced by `lease_token`.
+
+    Attributes:
+        seed: what all inputs must come from, hex; the service is committed to it.
+    """
 
     judgement_id: UUID
     submission_id: UUID
@@ -166,6 +193,7 @@ class Claim(Wire):
     device: str
     mode: Mode
     language: Language
+    seed: str = ""
     files: tuple[SourceFile, ...]
 
 
@@ -286,12 +314,14 @@ class SubmissionDetail(SubmissionSummary):
     Attributes:
         queue_position: submissions ahead of it (0 = next), None once a worker has it.
         since: when it entered its present status.
+        commitment: SHA-256 of the seed of the inputs, from the moment a worker has it.
         result: raw samples left out for other people's submissions; None until judged.
     """
 
     queue_position: int | None
     since: datetime
     attempt: int
+    commitment: str | None = None
     progress: Progress | None
     result: JudgementResult | None
     url: str

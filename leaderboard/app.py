@@ -7,7 +7,16 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from leaderboard import accounts, pages
-from leaderboard.api import errors, health, problems, standings, submissions, users, worker
+from leaderboard.api import (
+    errors,
+    health,
+    problems,
+    records,
+    standings,
+    submissions,
+    users,
+    worker,
+)
 from leaderboard.api.limits import BodyLimit
 from leaderboard.reconciler import Reconciler
 from leaderboard.services import Clock, Services, build, utc_now
@@ -51,7 +60,7 @@ def create_app(
             "/problems/": settings.max_upload_bytes,  # the form
         },
     )
-    for module in (users, problems, submissions, standings, worker, health):
+    for module in (users, problems, submissions, records, standings, worker, health):
         app.include_router(module.router, prefix=PREFIX)
     # Where the probes of container platforms look.
     app.include_router(health.router, include_in_schema=False)
@@ -64,6 +73,7 @@ def start(services: Services) -> None:
     now = services.clock()
     services.db.migrate()
     services.catalog.publish(services.db, now)
+    _ = services.signer  # made now rather than by the first who asks, and a damaged one told now
     accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 

@@ -9,13 +9,11 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 
 from judge import wire
+from judge.ranking import tied
 from judge.verdict import Language, Mode, Verdict
 from leaderboard import results
 from leaderboard.models import Judgement, ProblemVersion, State, Submission, User
 from leaderboard.services import Services
-
-MARGIN = 0.02
-"""Scores that differ by less are a tie, whatever their intervals say."""
 
 BASELINE = "baseline"
 UNIT = "speed-up over the baseline (geometric mean)"
@@ -87,11 +85,6 @@ def ranking(candidates: Iterable[Candidate], version: str) -> tuple[Placed, ...]
         for candidate in sorted(group, key=_arrival):
             placed.append(Placed(rank, candidate, _score(candidate)))
     return tuple(placed)
-
-
-def tied(leader: wire.Interval, other: wire.Interval) -> bool:
-    """Whether a score cannot be told from the (not lower) score of the leader of its group."""
-    return other.high >= leader.low or leader.value < other.value * (1 + MARGIN)
 
 
 def standings(services: Services, problem: str, device: str) -> wire.Standings:

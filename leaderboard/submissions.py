@@ -98,6 +98,7 @@ def detail(
         queue_position=ahead,
         since=row.judgement.since,
         attempt=row.judgement.attempt,
+        commitment=row.judgement.commitment,
         progress=_progress(services, row, owner=owner),
         result=result if row.judgement.state is State.JUDGED else None,
         url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission_id}",

@@ -139,6 +139,9 @@ def show_detail(console: Console, detail: SubmissionDetail) -> None:
         show_result(console, detail.result, title)
     else:
         console.print(Text.assemble((describe(detail), "bold"), f"  {title}"), soft_wrap=True)
+    if detail.commitment:
+        line = f"SHA-256 of the seed of all inputs: {detail.commitment}"
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
     console.print(f"{detail.id}  {detail.url}", style="dim", highlight=False, soft_wrap=True)
 
 

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from judge import wire
+from judge.ranking import MARGIN
 from leaderboard.events import board_topic
 from leaderboard.pages.views import PageDep
-from leaderboard.standings import MARGIN, standings
+from leaderboard.standings import standings
 
 router = APIRouter(prefix="/boards/{slug}/{device}")
 

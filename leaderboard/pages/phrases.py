@@ -110,6 +110,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "submission.ahead": ("{count} ahead in the queue", "前面还有 {count} 个"),
     "submission.since": ("since", "自"),
     "submission.attempt": ("attempt {count}", "第 {count} 次评测"),
+    "submission.commitment": (
+        "SHA-256 of the secret seed of all inputs, fixed before judging:",
+        "全部输入的秘密种子在评测前已确定，其 SHA-256："),
+    "submission.record": ("Signed record", "带签名的评测记录"),
     "submission.cancel": ("Cancel", "取消提交"),
     "submission.log": ("Build log", "编译日志"),
     "submission.stdout": ("What the program printed", "程序输出"),

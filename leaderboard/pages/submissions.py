@@ -14,6 +14,7 @@ from leaderboard import submissions
 from leaderboard.accounts import Principal
 from leaderboard.events import queue_topic, submission_topic
 from leaderboard.pages.views import MemberDep, Page, PageDep
+from leaderboard.records import signed_record
 
 router = APIRouter(prefix="/submissions")
 
@@ -80,6 +81,17 @@ async def live(page: PageDep, found: FoundDep) -> AsyncIterator[ServerSentEvent]
             # Without a word of farewell the browser would connect again, for ever.
             yield ServerSentEvent(event="end", raw_data="")
             return
+
+
+@router.get("/{submission_id:uuid}/record")
+def record(page: PageDep, submission_id: UUID) -> Response:
+    """The signed record, to keep."""
+    signed = signed_record(page.services, submission_id)
+    return Response(
+        signed.model_dump_json(indent=1),
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="record-{submission_id}.json"'},
+    )
 
 
 @router.post("/{submission_id:uuid}/cancel")

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge import ranking as rule
 from judge import wire
+from judge.ranking import MARGIN, tied
 from judge.verdict import Language, Mode, Verdict
-from leaderboard.standings import MARGIN, Candidate, assemble, eligible, ranking, tied
+from leaderboard.standings import Candidate, assemble, eligible, ranking
 from tests.fixtures import write_package
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.world import PROBLEM, World, assert_problem, zip_of
@@ -114,6 +116,15 @@ def test_a_group_ties_with_its_leader_and_the_next_group_does_not(found: list[Ca
         assert all(tied(leaders[rank], score) for score in group)
     for upper, lower in pairwise(leaders.values()):
         assert not tied(upper, lower)
+
+
+@given(candidate_lists())
+def test_anybody_can_rank_the_scores_again(found: list[Candidate]) -> None:
+    """`opjudge verify-record --board` knows no database, and must come to the same ranks."""
+    placed = ranking(found, "1.0.0")
+    best_first = sorted(placed, key=lambda p: -p.score.value)
+
+    assert rule.ranks([p.score for p in best_first]) == [p.rank for p in best_first]
 
 
 @given(candidate_lists())
