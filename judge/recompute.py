@@ -11,6 +11,7 @@ import numpy as np
 
 from judge import scoring, timing
 from judge.problem import Scoring
+from judge.roofline import below
 from judge.verdict import Verdict
 from judge.wire import Formula, Interval, JudgementResult, Run
 
@@ -58,6 +59,11 @@ def _verdict(result: JudgementResult) -> Iterator[str]:
     failed = [run.workload for run in result.runs if run.verdict is not Verdict.AC]
     if result.verdict is Verdict.AC and failed:
         yield f"the verdict is AC although {failed[0]} is not"
+    fast = [run.workload for run in result.runs if run.roofline and below(run.roofline)]
+    if result.quarantine and result.score is not None:
+        yield f"there is a score although {result.quarantine[0]} is below the roofline"
+    if set(result.quarantine) - set(fast) - {run.workload for run in result.runs if run.hidden}:
+        yield "a workload is in quarantine although it is not below the roofline"
     if result.score is not None and result.verdict is not Verdict.AC:
         yield f"there is a score although the verdict is {result.verdict}"
 

@@ -116,7 +116,9 @@ def public_view(record: Record) -> Record:
     # Without the seed in it the full view could be guessed at.
     digest = sha256_of(full) if full.result.seed else ""
     runs = tuple(redacted(r, i) if r.hidden else r for i, r in enumerate(full.result.runs))
-    result = full.result.model_copy(update={"runs": runs, "seed": ""})
+    quarantine = aliased(full.result)
+    shown = {"runs": runs, "seed": "", "quarantine": quarantine}
+    result = full.result.model_copy(update=shown)
     return full.model_copy(update={"view": "public", "result": result, "full_sha256": digest})
 
 
@@ -125,17 +127,28 @@ def sha256_of(record: Record) -> str:
     return hashlib.sha256(canonical(record.model_dump(mode="json"))).hexdigest()
 
 
+def aliased(result: JudgementResult) -> tuple[str, ...]:
+    """The workloads in quarantine, hidden ones under the name people see."""
+    alias = {run.workload: _alias(i) for i, run in enumerate(result.runs) if run.hidden}
+    return tuple(alias.get(name, name) for name in result.quarantine)
+
+
+def _alias(position: int) -> str:
+    return f"hidden-{position + 1}"
+
+
 def redacted(run: Run, position: int) -> Run:
     """A hidden workload's run, without what tells its name, its shape or what was computed."""
     return run.model_copy(
         update={
-            "workload": f"hidden-{position + 1}",
+            "workload": _alias(position),
             "dims": {},
             "attributes": {},
             "message": "",
             "error": None,
             "gflops": None,
             "gbps": None,
+            "roofline": None,
             "candidate_samples_ns": (),
             "baseline_samples_ns": (),
         }

@@ -54,6 +54,7 @@ class Run(Wire):
 
     Attributes:
         latency_ns, baseline_ns: low mean over the rounds, overhead subtracted.
+        roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
 
@@ -73,6 +74,7 @@ class Run(Wire):
     speedup: Interval | None = None
     gflops: float | None = None
     gbps: float | None = None
+    roofline: float | None = None
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
 
@@ -92,6 +94,27 @@ class Overhead(Wire):
     samples_ns: tuple[int, ...] = ()
 
 
+class Bandwidth(Wire):
+    """How fast a working set of at least `set_bytes` can be moved, in bytes per nanosecond."""
+
+    set_bytes: int
+    gbps: float
+
+
+class Peaks(Wire):
+    """What a party's share of a device can do at best (`judge.roofline`).
+
+    Attributes:
+        gflops: of a float32 matrix product.
+        bandwidth: small sets first.
+        boot: which start of which machine they belong to.
+    """
+
+    gflops: float
+    bandwidth: tuple[Bandwidth, ...]
+    boot: str = ""
+
+
 class Environment(Wire):
     """Where a judgement was made."""
 
@@ -100,6 +123,7 @@ class Environment(Wire):
     worker: str
     sandbox: dict[str, str]
     versions: dict[str, str]
+    peaks: Peaks | None = None
 
 
 class Formula(Wire):
@@ -125,7 +149,9 @@ class JudgementResult(Wire):
     """The outcome of one judging, complete enough to recompute the score from.
 
     Attributes:
-        score: weighted geometric mean of clamped speed-ups; only for an AC.
+        score: weighted geometric mean of clamped speed-ups; only for an AC, and not in quarantine.
+        roofline: weighted geometric mean of the visible timed workloads' shares of the roofline.
+        quarantine: workloads whose time is below what the device can do; never ranked.
         formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
         seed: the secret the inputs came from, hex; empty where it is still one (`judge.record`).
@@ -137,6 +163,8 @@ class JudgementResult(Wire):
     stdout: str = ""
     runs: tuple[Run, ...] = ()
     score: Interval | None = None
+    roofline: float | None = None
+    quarantine: tuple[str, ...] = ()
     formula: Formula | None = None
     overhead: Overhead | None = None
     prepare_s: float | None = None

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.errors import ApiError
-from judge.record import commitment_to, redacted
+from judge.record import aliased, commitment_to, redacted
 from judge.verdict import Verdict
 from leaderboard.models import Judgement, Run
 from leaderboard.text import plain
@@ -61,6 +61,8 @@ def _fault(result: wire.JudgementResult, package_hash: str) -> str | None:
     score = result.score
     if score is not None:
         lowest, highest = _SCORES
+        if result.quarantine:
+            return "a submission in quarantine has no score"
         if result.verdict is not Verdict.AC:
             return f"a submission with verdict {result.verdict.value} has no score"
         if not lowest <= score.low <= score.value <= score.high <= highest:
@@ -142,6 +144,7 @@ def load(
         hidden["overhead"] = result.overhead.model_copy(update={"samples_ns": ()})
     if any(run.hidden for run in runs):
         hidden["seed"] = ""
+        hidden["quarantine"] = aliased(result.model_copy(update={"runs": tuple(runs)}))
     return result.model_copy(update={"runs": shown, **hidden})
 
 

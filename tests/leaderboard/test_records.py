@@ -113,6 +113,7 @@ def test_a_judging_without_hidden_workloads_reveals_its_seed(world: World, tmp_p
 
     assert {check.outcome for check in found.checks} == {"agrees"}
     assert json.loads(path.read_text())["record"]["result"]["seed"] == seed
+    assert seed in world.client.get(f"/submissions/{submission}").text
 
 
 def test_seed_and_workloads_are_revealed_once_the_author_publishes_them(
@@ -181,6 +182,30 @@ def test_the_page_serves_the_same_record(world: World, tmp_path: Path) -> None:
     answer = world.client.get(f"/submissions/{submission}/record")
     assert "attachment" in answer.headers["content-disposition"]
     assert answer.json() == world.client.get(f"{API}/submissions/{submission}/record").json()
+
+
+def test_what_is_in_quarantine_is_never_ranked_and_tells_no_hidden_name(
+    world: World, tmp_path: Path
+) -> None:
+    submission = world.submit(world.person("ada"))
+    claim = world.claim()
+    result = measured(claim.package_hash, claim.seed)
+    ranked = result.model_copy(update={"quarantine": ("secret",)})
+    assert_problem(world.report(claim, "result", ranked), 422, "invalid-result")
+
+    held = ranked.model_copy(update={"score": None})
+    assert world.report(claim, "result", held).status_code == 200
+
+    assert [entry.kind for entry in world.board().entries] == ["baseline"]
+    detail = world.detail(submission)
+    assert (detail.verdict, detail.score) == ("AC", None)
+    assert detail.result is not None
+    assert detail.result.quarantine == ("hidden-2",)
+    page = world.client.get(f"/submissions/{submission}").text
+    assert "Not ranked until an organizer has looked: hidden-2" in page
+    path = fetched(world, tmp_path, str(submission))
+    assert recheck(path, tmp_path / "keys.json").ok
+    assert json.loads(path.read_text())["record"]["result"]["quarantine"] == ["hidden-2"]
 
 
 def test_recompute_finds_the_one_score_that_was_touched(world: World) -> None:
