@@ -16,6 +16,7 @@ import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from judge.errors import ApiError
+from judge.record import Keys, SignedRecord
 from judge.verdict import Language, Mode
 from judge.wire import (
     BoardChanged,
@@ -188,6 +189,20 @@ class Client:
     def submission_source(self, submission_id: UUID) -> tuple[SourceFile, ...]:
         response = self._send("GET", f"/submissions/{submission_id}/source", repeat=True)
         return self._several(_FILES, response)
+
+    def record(self, submission_id: UUID, attempt: int | None = None) -> bytes:
+        """The signed record of a judgement, byte for byte as the server signed it."""
+        query = {"attempt": attempt} if attempt else None
+        path = f"/submissions/{submission_id}/record"
+        response = self._send("GET", path, repeat=True, params=query)
+        self._model(SignedRecord, response)
+        return response.content
+
+    def keys(self) -> bytes:
+        """The public keys of the server, as it gives them."""
+        response = self._send("GET", "/keys", repeat=True)
+        self._model(Keys, response)
+        return response.content
 
     def cancel(self, submission_id: UUID) -> SubmissionDetail:
         response = self._send("POST", f"/submissions/{submission_id}/cancel", repeat=True)

@@ -51,11 +51,13 @@ class JudgingOptions:
     Attributes:
         effort: per mode.
         worker: a name for the record.
+        seed: 32 secret bytes all inputs come from; drawn anew for every judging if not given.
     """
 
     effort: Mapping[Mode, Effort] = field(default_factory=lambda: USUAL)
     worker: str = "local"
     device: str = "cpu"
+    seed: bytes | None = None
 
 
 def judge(
@@ -101,7 +103,7 @@ class _Judging:
         self._package, self._problem, self._source = package, package.problem, source
         self._mode, self._sandbox, self._report, self._options = mode, sandbox, report, options
         self._started = time.perf_counter()
-        self._seed = secrets.token_bytes(32)
+        self._seed = options.seed or secrets.token_bytes(32)
         self._parties: list[Party] = []
         self._result = JudgementResult(
             verdict=Verdict.JE,
@@ -194,6 +196,7 @@ class _Judging:
             verdict=verdict,
             message=message,
             score=score,
+            formula=scoring.formula(self._problem.scoring) if score else None,
             elapsed_s=time.perf_counter() - self._started,
         )
         return self._result

@@ -140,6 +140,7 @@ def _measured(
         median_ns=float(np.median(null)),
         std_ns=float(null.std()),
         calls=len(session.null_ns),
+        samples_ns=tuple(session.null_ns),
     )
     runs = [_figures(t.run(problem), overhead.low_ns, problem.cost) for t in made]
     if session.hidden_seen:

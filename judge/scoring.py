@@ -10,7 +10,23 @@ import numpy as np
 
 from judge import timing
 from judge.problem import Scoring
-from judge.wire import Interval, Run
+from judge.wire import Formula, Interval, Run
+
+VERSION = 1
+"""Of the formula; raise it whenever the same samples would give another score."""
+
+
+def formula(scoring: Scoring) -> Formula:
+    """The formula in force, for the record."""
+    return Formula(
+        version=VERSION,
+        kept=timing.KEPT,
+        resamples=timing.RESAMPLES,
+        confidence=timing.CONFIDENCE,
+        least_share=timing.LEAST_SHARE,
+        min_speedup=scoring.min_speedup,
+        max_speedup=scoring.max_speedup,
+    )
 
 
 def run_draws(run: Run, overhead_ns: float) -> timing.Samples:

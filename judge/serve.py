@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
+from judge import roofline
 from judge.backend import make_sandbox
 from judge.dispatch import Dispatcher
 from judge.judging import JudgingOptions, judge
@@ -27,9 +29,28 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
         claim: Claim, package: Package, report: Callable[[Progress], None]
     ) -> JudgementResult:
         source = from_files(claim.files, language=claim.language)
-        return judge(package, source, claim.mode, sandbox, report=report, options=options)
+        # Not drawn here: the service is committed to it, so that nobody can choose another.
+        seeded = replace(options, seed=bytes.fromhex(claim.seed) or None)
+        result = judge(package, source, claim.mode, sandbox, report=report, options=seeded)
+        return _held_against_peaks(result, package, settings)
 
     return evaluate
+
+
+def _held_against_peaks(
+    result: JudgementResult, package: Package, settings: WorkerSettings
+) -> JudgementResult:
+    """With the share of the roofline, and in quarantine if it is below it also at a second look."""
+    path, cost = settings.home / "peaks.json", package.problem.cost
+    held = roofline.held_against(result, cost, roofline.known(path, settings.device))
+    if not held.quarantine:
+        return held
+    # Before anybody is accused: the peaks may have been measured while the machine was busy.
+    peaks = roofline.known(path, settings.device, again=True)
+    held = roofline.held_against(result, cost, peaks)
+    if held.quarantine:
+        _LOG.error("below the roofline, not ranked", workloads=held.quarantine)
+    return held
 
 
 def _checked_sandbox(settings: WorkerSettings) -> Sandbox:
@@ -63,4 +84,5 @@ def serve(settings: WorkerSettings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     sandbox = _checked_sandbox(settings)
+    roofline.known(settings.home / "peaks.json", settings.device)
     Dispatcher(settings, make_evaluate(settings, sandbox), sandbox).run()

@@ -54,6 +54,7 @@ class Run(Wire):
 
     Attributes:
         latency_ns, baseline_ns: low mean over the rounds, overhead subtracted.
+        roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
 
@@ -73,6 +74,7 @@ class Run(Wire):
     speedup: Interval | None = None
     gflops: float | None = None
     gbps: float | None = None
+    roofline: float | None = None
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
 
@@ -82,12 +84,35 @@ class Overhead(Wire):
 
     Attributes:
         low_ns: the same low mean that samples are summarised by; what scores subtract.
+        samples_ns: raw, in the order of the calls.
     """
 
     low_ns: float
     median_ns: float
     std_ns: float
     calls: int
+    samples_ns: tuple[int, ...] = ()
+
+
+class Bandwidth(Wire):
+    """How fast a working set of at least `set_bytes` can be moved, in bytes per nanosecond."""
+
+    set_bytes: int
+    gbps: float
+
+
+class Peaks(Wire):
+    """What a party's share of a device can do at best (`judge.roofline`).
+
+    Attributes:
+        gflops: of a float32 matrix product.
+        bandwidth: small sets first.
+        boot: which start of which machine they belong to.
+    """
+
+    gflops: float
+    bandwidth: tuple[Bandwidth, ...]
+    boot: str = ""
 
 
 class Environment(Wire):
@@ -98,15 +123,38 @@ class Environment(Wire):
     worker: str
     sandbox: dict[str, str]
     versions: dict[str, str]
+    peaks: Peaks | None = None
+
+
+class Formula(Wire):
+    """How samples become a score: everything `judge.scoring` uses besides the runs themselves.
+
+    Attributes:
+        version: changes whenever the same samples would give another score.
+        kept: share of the lowest samples whose mean stands for a side.
+        least_share: of a measured time, at least so much is never taken for overhead.
+    """
+
+    kind: Literal["speedup"] = "speedup"
+    version: int = 1
+    kept: float
+    resamples: int
+    confidence: float
+    least_share: float
+    min_speedup: float
+    max_speedup: float
 
 
 class JudgementResult(Wire):
     """The outcome of one judging, complete enough to recompute the score from.
 
     Attributes:
-        score: weighted geometric mean of clamped speed-ups; only for an AC.
+        score: weighted geometric mean of clamped speed-ups; only for an AC, and not in quarantine.
+        roofline: weighted geometric mean of the visible timed workloads' shares of the roofline.
+        quarantine: workloads whose time is below what the device can do; never ranked.
+        formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
-        seed: the secret the inputs came from, hex; revealed with the result.
+        seed: the secret the inputs came from, hex; empty where it is still one (`judge.record`).
     """
 
     verdict: Verdict
@@ -115,6 +163,9 @@ class JudgementResult(Wire):
     stdout: str = ""
     runs: tuple[Run, ...] = ()
     score: Interval | None = None
+    roofline: float | None = None
+    quarantine: tuple[str, ...] = ()
+    formula: Formula | None = None
     overhead: Overhead | None = None
     prepare_s: float | None = None
     build_s: float = 0.0
@@ -154,7 +205,11 @@ class ClaimRequest(Wire):
 
 
 class Claim(Wire):
-    """A judgement handed to a worker, fenced by `lease_token`."""
+    """A judgement handed to a worker, fenced by `lease_token`.
+
+    Attributes:
+        seed: what all inputs must come from, hex; the service is committed to it.
+    """
 
     judgement_id: UUID
     submission_id: UUID
@@ -166,6 +221,7 @@ class Claim(Wire):
     device: str
     mode: Mode
     language: Language
+    seed: str = ""
     files: tuple[SourceFile, ...]
 
 
@@ -286,12 +342,14 @@ class SubmissionDetail(SubmissionSummary):
     Attributes:
         queue_position: submissions ahead of it (0 = next), None once a worker has it.
         since: when it entered its present status.
+        commitment: SHA-256 of the seed of the inputs, from the moment a worker has it.
         result: raw samples left out for other people's submissions; None until judged.
     """
 
     queue_position: int | None
     since: datetime
     attempt: int
+    commitment: str | None = None
     progress: Progress | None
     result: JudgementResult | None
     url: str

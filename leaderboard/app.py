@@ -8,7 +8,16 @@ from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from leaderboard import accounts, auth, boards, pages
-from leaderboard.api import errors, health, problems, standings, submissions, users, worker
+from leaderboard.api import (
+    errors,
+    health,
+    problems,
+    records,
+    standings,
+    submissions,
+    users,
+    worker,
+)
 from leaderboard.api.limits import BodyLimit
 from leaderboard.reconciler import Reconciler
 from leaderboard.services import Clock, Services, build, utc_now
@@ -54,7 +63,7 @@ def create_app(
         admitted=partial(auth.admitted, services),
     )
     counted = [Depends(auth.count_request)]
-    for module in (users, problems, submissions, standings):
+    for module in (users, problems, submissions, records, standings):
         app.include_router(module.router, prefix=PREFIX, dependencies=counted)
     for module in (worker, health):
         app.include_router(module.router, prefix=PREFIX)
@@ -70,6 +79,7 @@ def start(services: Services) -> None:
     services.db.migrate()
     services.catalog.publish(services.db, now)
     boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
+    _ = services.signer  # made now rather than by the first who asks, and a damaged one told now
     accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 

@@ -106,6 +106,16 @@ class Catalog:
         workloads = package.problem.workloads if package else ()
         return frozenset(w.name for w in workloads if w.hidden)
 
+    def published(self, slug: str) -> frozenset[tuple[object, ...]]:
+        """Name, dims and attributes of the workloads the version on offer shows to everybody."""
+        package = self._packages.get(slug)
+        workloads = package.problem.workloads if package else ()
+        return frozenset(
+            (w.name, _pairs(w.dims), _pairs(package.problem.attributes_of(w)))
+            for w in workloads
+            if package and not w.hidden
+        )
+
     def public_package(self, slug: str) -> Path:
         """The zip for contestants. Raises ApiError 404."""
         return self._store / f"{self.package(slug).hash}.public.zip"
@@ -175,6 +185,10 @@ def _summary(package: Package) -> dict[str, object]:
         "devices": problem.devices,
         "keywords": problem.keywords,
     }
+
+
+def _pairs(values: Mapping[str, int | float]) -> tuple[tuple[str, int | float], ...]:
+    return tuple(sorted(values.items()))
 
 
 def _view(workload: Workload, attributes: dict[str, int | float]) -> wire.WorkloadView:

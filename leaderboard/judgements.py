@@ -21,6 +21,7 @@ from sqlmodel import Session, col, select, update
 
 from judge import wire
 from judge.errors import ApiError, InfrastructureError
+from judge.record import commitment_to
 from judge.verdict import Status, Verdict
 from leaderboard.accounts import sha256
 from leaderboard.models import (
@@ -85,6 +86,8 @@ def claim(
             f"the judgement is for the device {judgement.device!r}", status=409, code="wrong-device"
         )
     token = secrets.token_urlsafe(32)
+    # Drawn and committed to before anything is measured; the worker gets it, we forget it.
+    seed = secrets.token_hex(32)
     claimed = _move(
         session,
         (Judgement.id == judgement_id, Judgement.state == State.QUEUED),
@@ -94,6 +97,7 @@ def claim(
         worker=plain(request.worker, 100),
         token_hash=sha256(token),
         lease_until=now + timedelta(seconds=lease_s),
+        commitment=commitment_to(seed),
         progress=None,
     )
     if not claimed:
@@ -102,7 +106,7 @@ def claim(
             status=409,
             code="already-claimed",
         )
-    return _claim(session, judgement, token, lease_s)
+    return _claim(session, judgement, token, lease_s, seed)
 
 
 def heartbeat(
@@ -143,7 +147,7 @@ def record(
     Raises ApiError as `heartbeat`, and 422 ``invalid-result``.
     """
     judgement = _get(session, judgement_id)
-    check_result(result, judgement.package_hash)
+    check_result(result, judgement.package_hash, judgement.commitment)
     failed = result.verdict is Verdict.JE
     values = to_columns(result)
     values["device_s"] = 0.0 if failed else _seconds_since(judgement.claimed_at, now)
@@ -364,7 +368,9 @@ def _end_as_error(session: Session, failed: Judgement, reason: str, now: datetim
     _move(session, (Judgement.id == failed.id, col(Judgement.is_current)), **values)
 
 
-def _claim(session: Session, judgement: Judgement, token: str, lease_s: float) -> wire.Claim:
+def _claim(
+    session: Session, judgement: Judgement, token: str, lease_s: float, seed: str
+) -> wire.Claim:
     submission = session.exec(
         select(Submission).where(Submission.id == judgement.submission_id)
     ).one()
@@ -384,6 +390,7 @@ def _claim(session: Session, judgement: Judgement, token: str, lease_s: float) -
         device=submission.device,
         mode=submission.mode,
         language=submission.language,
+        seed=seed,
         files=tuple(wire.SourceFile(path=f.path, content=f.content) for f in files),
     )
 

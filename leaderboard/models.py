@@ -174,6 +174,7 @@ class Judgement(SQLModel, table=True):
         token_hash: of the lease token; whoever presents that token holds the judgement.
         failure, reason: why it came to nothing.
         charged: whether that counts towards the attempts after which we give up.
+        commitment: SHA-256 of the seed its worker was given, in hex.
         device_s: seconds of the device it is charged with; 0 where we failed.
         result: a `wire.JudgementResult` without its runs, as JSON.
     """
@@ -213,6 +214,7 @@ class Judgement(SQLModel, table=True):
     failure: Failure | None = Field(default=None, sa_type=_by_value(Failure))
     charged: bool = True
     reason: str = Field(default="", sa_type=Text)
+    commitment: str | None = Field(default=None, max_length=64)
     device_s: float = 0.0
     progress: str | None = Field(default=None, sa_type=Text)
     verdict: Verdict | None = Field(default=None, sa_type=_by_value(Verdict))

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.errors import ApiError
+from judge.record import aliased, commitment_to, redacted
 from judge.verdict import Verdict
 from leaderboard.models import Judgement, Run
 from leaderboard.text import plain
@@ -25,11 +26,26 @@ _SCORES = (1e-9, 1e9)
 _SAMPLES = {"candidate_samples_ns", "baseline_samples_ns"}
 
 
-def check_result(result: wire.JudgementResult, package_hash: str) -> None:
-    """Refuse what could not be read back or ranked. Raises ApiError 422 ``invalid-result``."""
+def check_result(
+    result: wire.JudgementResult, package_hash: str, commitment: str | None = None
+) -> None:
+    """Refuse what could not be read back, ranked or proved. Raises ApiError 422 ``invalid-result``.
+
+    Args:
+        commitment: to the seed the worker was given.
+    """
     fault = _fault(result, package_hash)
+    if commitment and result.seed and not _fits(result.seed, commitment):
+        fault = "the seed is not the one that came with the claim"
     if fault is not None:
         raise ApiError(fault, status=422, code="invalid-result")
+
+
+def _fits(seed: str, commitment: str) -> bool:
+    try:
+        return commitment_to(seed) == commitment
+    except ValueError:
+        return False
 
 
 def _fault(result: wire.JudgementResult, package_hash: str) -> str | None:
@@ -45,6 +61,8 @@ def _fault(result: wire.JudgementResult, package_hash: str) -> str | None:
     score = result.score
     if score is not None:
         lowest, highest = _SCORES
+        if result.quarantine:
+            return "a submission in quarantine has no score"
         if result.verdict is not Verdict.AC:
             return f"a submission with verdict {result.verdict.value} has no score"
         if not lowest <= score.low <= score.value <= score.high <= highest:
@@ -121,8 +139,23 @@ def load(
     runs = _load_runs(session, judgement.id, samples=owner and samples)
     shown = tuple(_visible(run, i, owner=owner) for i, run in enumerate(runs))
     result = wire.JudgementResult.model_validate_json(judgement.result)
-    hidden = {} if owner else {"message": "", "log": "", "stdout": ""}
+    hidden: dict[str, Any] = {} if owner else {"message": "", "log": "", "stdout": ""}
+    if result.overhead is not None and not (owner and samples):
+        hidden["overhead"] = result.overhead.model_copy(update={"samples_ns": ()})
+    if any(run.hidden for run in runs):
+        hidden["seed"] = ""
+        hidden["quarantine"] = aliased(result.model_copy(update={"runs": tuple(runs)}))
     return result.model_copy(update={"runs": shown, **hidden})
+
+
+def load_whole(session: Session, judgement: Judgement) -> wire.JudgementResult | None:
+    """A stored result as it was handed in, with everything that is nobody's to see."""
+    if judgement.result is None:
+        return None
+    runs = tuple(_load_runs(session, judgement.id, samples=True))
+    return wire.JudgementResult.model_validate_json(judgement.result).model_copy(
+        update={"runs": runs}
+    )
 
 
 def _load_runs(session: Session, judgement_id: UUID, *, samples: bool) -> list[wire.Run]:
@@ -148,27 +181,17 @@ def _with_samples(run: wire.Run, raw: str) -> wire.Run:
 
 def _visible(run: wire.Run, position: int, *, owner: bool) -> wire.Run:
     """What a reader may know of a run. Of a hidden workload nobody learns the shape."""
+    shown = redacted(run, position) if run.hidden else run
     update: dict[str, Any] = {}
     if not owner:
         update = {"message": "", "error": None}
-    if run.hidden:
-        update |= {
-            "workload": f"hidden-{position + 1}",
-            "dims": {},
-            "attributes": {},
-            "message": "",
-            "gflops": None,
-            "gbps": None,
-            "candidate_samples_ns": (),
-            "baseline_samples_ns": (),
-        }
-        if owner and run.error is not None:
-            update["error"] = wire.ErrorReport(
-                gate=run.error.gate,
-                max_error=run.error.max_error,
-                share_wrong=run.error.share_wrong,
-            )
-    return run.model_copy(update=update)
+    elif run.hidden and run.error is not None:
+        update["error"] = wire.ErrorReport(
+            gate=run.error.gate,
+            max_error=run.error.max_error,
+            share_wrong=run.error.share_wrong,
+        )
+    return shown.model_copy(update=update)
 
 
 def _mean(runs: Sequence[wire.Run], value_of: Callable[[wire.Run], float | None]) -> float | None:

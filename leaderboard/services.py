@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from judge.building import CPP_FLAGS
 from judge.package import load_all
+from judge.signing import Signer, load_signer
 from leaderboard import queueing
 from leaderboard.accounts import Passwords
 from leaderboard.catalog import Catalog
@@ -48,6 +49,11 @@ class Services:
     pages: Kept
     metrics: Metrics
     throttle: Throttle
+
+    @property
+    def signer(self) -> Signer:
+        """What records are signed with. Raises UserError if the key file is damaged."""
+        return load_signer(self.settings.signing_key)
 
     def announce(self, moved: Moved, *, board: bool = False) -> None:
         """After a commit: tell the streams, and hand more work to the queue.

@@ -12,6 +12,7 @@ from judge.defaults import local_url
 from judge.errors import UserError
 from judge.package import bundled_problems
 from judge.settings import DEFAULT_DATA_DIR, TOKEN_FILE
+from judge.signing import KEY_FILE
 
 _MIB = 1 << 20
 _SHORTEST_TOKEN = 16
@@ -21,7 +22,8 @@ class Settings(BaseSettings):
     """What the service needs to know.
 
     Attributes:
-        data_dir: database, packages and the worker's token, unless they are set elsewhere.
+        data_dir: database, packages, the key that records are signed with, and the worker's token,
+            unless they are set elsewhere.
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
         problems_dir: folder of problem packages; without it the bundled ones.
@@ -80,6 +82,11 @@ class Settings(BaseSettings):
     def packages_dir(self) -> Path:
         """Where every version of every package is kept, by hash."""
         return self.data_dir / "packages"
+
+    @property
+    def signing_key(self) -> Path:
+        """What records are signed with; back it up with the database."""
+        return self.data_dir / KEY_FILE
 
     def bootstrap_token(self) -> str:
         """The worker's token; made and stored at the first call if there is none.

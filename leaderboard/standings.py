@@ -11,10 +11,8 @@ from itertools import chain, pairwise
 from uuid import UUID
 
 from judge import wire
+from judge.ranking import tied
 from judge.verdict import Language, Mode, Verdict
-
-MARGIN = 0.02
-"""Scores that differ by less are a tie, whatever their intervals say."""
 
 UNIT = "speed-up over the baseline (geometric mean)"
 
@@ -143,11 +141,6 @@ def placed(entries: Iterable[Entry], first_rank: int = 1) -> Iterator[Placed | N
             if entry.number == above_baseline:
                 yield None
         rank += len(group)
-
-
-def tied(leader: wire.Interval, other: wire.Interval) -> bool:
-    """Whether a score cannot be told from the (not lower) score of the leader of its group."""
-    return other.high >= leader.low or leader.value < other.value * (1 + MARGIN)
 
 
 def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

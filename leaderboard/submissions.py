@@ -303,6 +303,7 @@ def _detail(
         queue_position=ahead,
         since=judgement.since,
         attempt=judgement.attempt,
+        commitment=judgement.commitment,
         progress=_progress(services, row, owner=owner),
         result=result,
         url=f"{services.settings.public_url.rstrip('/')}/submissions/{submission.id}",

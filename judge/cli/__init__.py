@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from judge.cli import account, admin, author, contestant, operator
+from judge.cli import account, admin, author, contestant, operator, records
 from judge.cli.output import Commands
 
 __all__ = ["app", "main"]
@@ -53,6 +53,9 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "cancel": contestant.cancel,
         "submissions": contestant.submissions,
         "leaderboard": contestant.leaderboard,
+        "record": records.record,
+        "keys": records.keys,
+        "verify-record": records.verify_record,
     },
     "Account": {
         "register": account.register,
@@ -78,6 +81,7 @@ _problem = typer.Typer(no_args_is_help=True, help="Look at a problem, or verify 
 _problem.command()(contestant.show)
 _problem.command()(author.verify)
 app.add_typer(_problem, name="problem", rich_help_panel="Contestants")
+admin.commands.command()(records.recompute)
 app.add_typer(admin.commands, name="admin", rich_help_panel="Operators")
 
 

@@ -79,7 +79,7 @@ def runs_table(runs: Iterable[Run]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("workload", overflow="fold")
     table.add_column("verdict")
-    figures = ("latency", "baseline", "speed-up (95 %)", "GFLOP/s", "GB/s")
+    figures = ("latency", "baseline", "speed-up (95 %)", "GFLOP/s", "GB/s", "roofline")
     timed = any(run.latency_ns is not None for run in shown)
     for name in figures if timed else ():
         table.add_column(name, justify="right", no_wrap=True)
@@ -90,6 +90,7 @@ def runs_table(runs: Iterable[Run]) -> Table:
             ratio(run.speedup),
             "" if run.gflops is None else f"{run.gflops:.3g}",
             "" if run.gbps is None else f"{run.gbps:.3g}",
+            "" if run.roofline is None else f"{100 * run.roofline:.3g} %",
         )
         label = Text(run.workload, style="italic" if run.hidden else "")
         table.add_row(label, verdict_text(run.verdict), *(cells if timed else ()))
@@ -102,7 +103,20 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
     head = Text.assemble(verdict, f" {result.verdict.meaning}", "  ", (title, "dim"))
     console.print(head, soft_wrap=True)
     if result.score is not None:
-        console.print(f"[bold]speed-up {ratio(result.score)}[/] over the baseline, 95 % interval")
+        share = (
+            "" if result.roofline is None else f", {100 * result.roofline:.3g} % of the roofline"
+        )
+        console.print(
+            f"[bold]speed-up {ratio(result.score)}[/] over the baseline, 95 % interval{share}"
+        )
+    if result.quarantine:
+        names = ", ".join(result.quarantine)
+        console.print(
+            f"not ranked until an organizer has looked: {names} took less time than this device "
+            "needs to move the data",
+            markup=False,
+            soft_wrap=True,
+        )
     if result.runs:
         console.print(runs_table(result.runs))
     for run in result.runs:
@@ -139,6 +153,9 @@ def show_detail(console: Console, detail: SubmissionDetail) -> None:
         show_result(console, detail.result, title)
     else:
         console.print(Text.assemble((describe(detail), "bold"), f"  {title}"), soft_wrap=True)
+    if detail.commitment:
+        line = f"SHA-256 of the seed of all inputs: {detail.commitment}"
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
     console.print(f"{detail.id}  {detail.url}", style="dim", highlight=False, soft_wrap=True)
 
 

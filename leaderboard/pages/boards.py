@@ -9,11 +9,11 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from judge import wire
+from judge.ranking import MARGIN
 from leaderboard import scoreboard
 from leaderboard.auth import LastEventId
 from leaderboard.pages.views import Page, PageDep
 from leaderboard.scoreboard import standings
-from leaderboard.standings import MARGIN
 from leaderboard.streams import EventStream
 
 router = APIRouter(prefix="/boards/{slug}/{device}")

@@ -110,6 +110,15 @@ PHRASES: dict[str, tuple[str, str]] = {
     "submission.ahead": ("{count} ahead in the queue", "前面还有 {count} 个"),
     "submission.since": ("since", "自"),
     "submission.attempt": ("attempt {count}", "第 {count} 次评测"),
+    "submission.roofline": ("{share} of the roofline", "达到屋顶线的 {share}"),
+    "submission.quarantine": (
+        "Not ranked until an organizer has looked: {names} took less time than this device needs "
+        "to move the data.",
+        "暂不计入排名，等待组织者检查：{names} 的耗时低于此设备搬运数据所需的时间。"),
+    "submission.commitment": (
+        "SHA-256 of the seed of all inputs, fixed before judging:",
+        "全部输入的随机种子在评测前已确定，其 SHA-256："),
+    "submission.record": ("Signed record", "带签名的评测记录"),
     "submission.cancel": ("Cancel", "取消提交"),
     "submission.log": ("Build log", "编译日志"),
     "submission.stdout": ("What the program printed", "程序输出"),
@@ -124,6 +133,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "run.sample": ("sample", "样例"),
     "run.timed": ("timed", "计时"),
     "run.hidden": ("hidden", "隐藏"),
+    "run.roofline": ("Roofline", "屋顶线占比"),
     "run.latency": ("Latency", "耗时"),
     "run.baseline": ("Baseline", "基线"),
     "run.speedup": ("Speed-up (95 %)", "加速比 (95%)"),

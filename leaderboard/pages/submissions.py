@@ -13,6 +13,7 @@ from leaderboard.accounts import Principal
 from leaderboard.auth import LastEventId
 from leaderboard.events import queue_topic, submission_topic
 from leaderboard.pages.views import MemberDep, Page, PageDep
+from leaderboard.records import signed_record
 from leaderboard.streams import EventStream, Message, message
 
 router = APIRouter(prefix="/submissions")
@@ -78,6 +79,17 @@ async def live(page: PageDep, found: FoundDep, last_event_id: LastEventId = None
     # Without a word of farewell the browser would connect again, for ever.
     farewell = b"event: end\ndata:\n\n"
     return EventStream(page.services.hub, key, topics, draw, last_event_id, farewell)
+
+
+@router.get("/{submission_id:uuid}/record")
+def record(page: PageDep, submission_id: UUID) -> Response:
+    """The signed record, to keep."""
+    signed = signed_record(page.services, submission_id)
+    return Response(
+        signed.model_dump_json(indent=1),
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="record-{submission_id}.json"'},
+    )
 
 
 @router.post("/{submission_id:uuid}/cancel")

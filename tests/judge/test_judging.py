@@ -281,5 +281,27 @@ def test_one_core_is_enough(judged: Judge) -> None:
     assert result.score is not None
 
 
+def test_the_seed_that_was_committed_to_is_the_one_used(
+    package: Package, sandbox: Bubblewrap
+) -> None:
+    """The same seed gives the same stream: inputs, order and guards come from it alone."""
+    given = bytes(range(32))
+    source = parse_upload("s.py", SEEN.encode(), limit_bytes=1 << 20)
+    options = JudgingOptions(effort=dict.fromkeys(Mode, Effort(checks=1)), seed=given)
+    first, again, other = (
+        judge(package, source, Mode.TEST, sandbox, options=o)
+        for o in (options, options, replace(options, seed=None))
+    )
+    assert first.seed == again.seed == given.hex()
+    assert first.message == again.message != ""
+    assert other.message != first.message
+
+
+SEEN = """#!OPJUDGE arrays=numpy
+def solve(x, y, eps):
+    raise ValueError(x.tobytes().hex())
+"""
+
+
 def test_no_two_judgings_share_a_seed(judged: Judge) -> None:
     assert judged(HONEST, mode=Mode.TEST).seed != judged(HONEST, mode=Mode.TEST).seed

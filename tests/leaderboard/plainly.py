@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from judge.ranking import MARGIN
 from judge.verdict import Mode, Verdict
 from leaderboard.models import Judgement, ProblemVersion, State, Submission, User
-from leaderboard.standings import MARGIN
 
 Line = tuple[int | None, str, UUID | None, float, int]
 """Rank, name, submission, score, attempts."""

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge import ranking as rule
 from judge import wire
+from judge.ranking import MARGIN, tied
 from judge.verdict import Language, Mode, Verdict
-from leaderboard.standings import MARGIN, Candidate, Placed, best, eligible, placed, tied
+from leaderboard.standings import Candidate, Placed, best, eligible, placed
 from tests.fixtures import write_package
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.world import PROBLEM, World, assert_problem, zip_of
@@ -131,6 +133,13 @@ def test_a_group_ties_with_its_leader_and_the_next_group_does_not(found: list[Ca
         assert all(tied(leaders[rank], score) for score in group)
     for upper, lower in pairwise(leaders.values()):
         assert not tied(upper, lower)
+
+
+@given(candidate_lists())
+def test_anybody_can_rank_the_scores_again(found: list[Candidate]) -> None:
+    """`opjudge verify-record --board` knows no database, and must come to the same ranks."""
+    best_first = sorted(ranking(found), key=lambda p: p.entry.order)
+    assert rule.ranks([p.entry.score for p in best_first]) == [p.rank for p in best_first]
 
 
 @given(candidate_lists())

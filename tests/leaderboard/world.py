@@ -1,6 +1,7 @@
 """A whole service for tests, with people and workers that speak to it over HTTP."""
 
 import io
+import re
 import threading
 import zipfile
 from collections.abc import Mapping
@@ -211,6 +212,11 @@ def make_runs() -> tuple[wire.Run, ...]:
             **times,
         ),
     )
+
+
+def without_hashes(text: str) -> str:
+    """Without what looks like SHA-256: any three digits may be in one."""
+    return re.sub(r"[0-9a-f]{64}", "", text)
 
 
 def zip_of(files: Mapping[str, bytes], *, compressed: bool = True) -> bytes:
