@@ -90,7 +90,6 @@ class Dispatcher:
                     # RQ's handler, in the moment between its loop and ours.
                     self._stopping = True
         finally:
-            self._sandbox.close()
             self._client.close()
         self._hygiene.admit()
         _LOG.info("worker stopped", worker=self._settings.name)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import structlog
@@ -83,6 +84,7 @@ def serve(settings: WorkerSettings) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    sandbox = _checked_sandbox(settings)
-    roofline.known(settings.home / "peaks.json", settings.device)
-    Dispatcher(settings, make_evaluate(settings, sandbox), sandbox).run()
+    settings.token()  # before the seconds that the rest takes
+    with closing(_checked_sandbox(settings)) as sandbox:
+        roofline.known(settings.home / "peaks.json", settings.device)
+        Dispatcher(settings, make_evaluate(settings, sandbox), sandbox).run()
