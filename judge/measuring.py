@@ -180,6 +180,7 @@ def _figures(run: Run, overhead_ns: float, cost: CostModel) -> Run:
             "latency_ns": candidate,
             "baseline_ns": baseline,
             "speedup": timing.interval(scoring.run_draws(run, overhead_ns)),
+            "control": timing.control(np.asarray(run.baseline_samples_ns, np.float64), overhead_ns),
             "gflops": evaluate(cost.flops, run.dims) / candidate,
             "gbps": evaluate(cost.bytes, run.dims) / candidate,
         }

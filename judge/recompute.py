@@ -79,6 +79,8 @@ def _run(run: Run, overhead_ns: float) -> Iterator[str]:
         yield from _differs(f"{run.workload}: the {name}", value, latency)
     speedup = timing.interval(scoring.run_draws(run, overhead_ns))
     yield from _interval(f"{run.workload}: the speed-up", run.speedup, speedup)
+    control = timing.control(np.asarray(sides[1], np.float64), overhead_ns)
+    yield from _interval(f"{run.workload}: the control", run.control, control)
 
 
 def _score(result: JudgementResult, formula: Formula, overhead_ns: float) -> Iterator[str]:

@@ -116,8 +116,7 @@ def public_view(record: Record) -> Record:
     # Without the seed in it the full view could be guessed at.
     digest = sha256_of(full) if full.result.seed else ""
     runs = tuple(redacted(r, i) if r.hidden else r for i, r in enumerate(full.result.runs))
-    quarantine = aliased(full.result)
-    shown = {"runs": runs, "seed": "", "quarantine": quarantine}
+    shown = {"runs": runs, "seed": "", **aliased(full.result)}
     result = full.result.model_copy(update=shown)
     return full.model_copy(update={"view": "public", "result": result, "full_sha256": digest})
 
@@ -127,10 +126,16 @@ def sha256_of(record: Record) -> str:
     return hashlib.sha256(canonical(record.model_dump(mode="json"))).hexdigest()
 
 
-def aliased(result: JudgementResult) -> tuple[str, ...]:
-    """The workloads in quarantine, hidden ones under the name people see."""
+def aliased(result: JudgementResult) -> dict[str, Any]:
+    """The fields outside the runs that name workloads, hidden ones under the name people see."""
     alias = {run.workload: _alias(i) for i, run in enumerate(result.runs) if run.hidden}
-    return tuple(alias.get(name, name) for name in result.quarantine)
+    return {
+        "quarantine": tuple(alias.get(name, name) for name in result.quarantine),
+        "drift": tuple(
+            drift.model_copy(update={"workload": alias.get(drift.workload, drift.workload)})
+            for drift in result.drift
+        ),
+    }
 
 
 def _alias(position: int) -> str:

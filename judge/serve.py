@@ -10,6 +10,7 @@ import structlog
 from judge import roofline
 from judge.backend import make_sandbox
 from judge.dispatch import Dispatcher
+from judge.drift import Baselines
 from judge.judging import JudgingOptions, judge
 from judge.package import Package
 from judge.selfcheck import self_check
@@ -33,9 +34,26 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
         # Not drawn here: the service is committed to it, so that nobody can choose another.
         seeded = replace(options, seed=bytes.fromhex(claim.seed) or None)
         result = judge(package, source, claim.mode, sandbox, report=report, options=seeded)
-        return _held_against_peaks(result, package, settings)
+        watched = _baselines_watched(result, package, settings)
+        return _held_against_peaks(watched, package, settings)
 
     return evaluate
+
+
+def _baselines_watched(
+    result: JudgementResult, package: Package, settings: WorkerSettings
+) -> JudgementResult:
+    """With the baselines that were not as fast as usual, which the log says, too."""
+    watched = Baselines(settings.home / "baselines.json").watched(result, package.slug)
+    for drift in watched.drift:
+        _LOG.warning(
+            "the baseline has left its usual band",
+            problem=package.slug,
+            workload=drift.workload,
+            baseline_ms=round(drift.baseline_ns / 1e6, 4),
+            usual_ms=(round(drift.low_ns / 1e6, 4), round(drift.high_ns / 1e6, 4)),
+        )
+    return watched
 
 
 def _held_against_peaks(

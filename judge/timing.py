@@ -55,6 +55,19 @@ def log_ratios(
     return np.asarray(np.log(baseline / candidate))
 
 
+def control(baseline_ns: Samples, overhead_ns: float) -> Interval | None:
+    """The baseline against itself: of every two rounds one is on either side, by lot.
+
+    None below four pairs.
+    """
+    pairs = baseline_ns[: len(baseline_ns) // 2 * 2].reshape(-1, 2)
+    if len(pairs) < 4:
+        return None
+    rng = np.random.default_rng(len(pairs))
+    one, other = rng.permuted(pairs, axis=1).T
+    return interval(log_ratios(one, other, overhead_ns, rng))
+
+
 def interval(draws: Samples) -> Interval:
     """exp of the estimate (first draw) with the percentile interval of the others."""
     tail = (1 - CONFIDENCE) / 2

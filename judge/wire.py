@@ -54,6 +54,8 @@ class Run(Wire):
 
     Attributes:
         latency_ns, baseline_ns: low mean over the rounds, overhead subtracted.
+        control: speed-up of the baseline over itself, from its own interleaved halves: 1, but for
+            the noise; None where there were too few rounds.
         roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
@@ -72,11 +74,21 @@ class Run(Wire):
     latency_ns: float | None = None
     baseline_ns: float | None = None
     speedup: Interval | None = None
+    control: Interval | None = None
     gflops: float | None = None
     gbps: float | None = None
     roofline: float | None = None
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
+
+
+class Drift(Wire):
+    """A baseline that was slower or faster than it had been on this worker (`judge.drift`)."""
+
+    workload: str
+    baseline_ns: float
+    low_ns: float
+    high_ns: float
 
 
 class Overhead(Wire):
@@ -152,6 +164,7 @@ class JudgementResult(Wire):
         score: weighted geometric mean of clamped speed-ups; only for an AC, and not in quarantine.
         roofline: weighted geometric mean of the visible timed workloads' shares of the roofline.
         quarantine: workloads whose time is below what the device can do; never ranked.
+        drift: baselines that were not as fast as usual.
         formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
         seed: the secret the inputs came from, hex; empty where it is still one (`judge.record`).
@@ -165,6 +178,7 @@ class JudgementResult(Wire):
     score: Interval | None = None
     roofline: float | None = None
     quarantine: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
     formula: Formula | None = None
     overhead: Overhead | None = None
     prepare_s: float | None = None

@@ -144,7 +144,7 @@ def load(
         hidden["overhead"] = result.overhead.model_copy(update={"samples_ns": ()})
     if any(run.hidden for run in runs):
         hidden["seed"] = ""
-        hidden["quarantine"] = aliased(result.model_copy(update={"runs": tuple(runs)}))
+        hidden |= aliased(result.model_copy(update={"runs": tuple(runs)}))
     return result.model_copy(update={"runs": shown, **hidden})
 
 

@@ -117,6 +117,13 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
             markup=False,
             soft_wrap=True,
         )
+    for drift in result.drift:
+        console.print(
+            f"{drift.workload}: the baseline took {duration(drift.baseline_ns)}; it usually takes "
+            f"{duration(drift.low_ns)} to {duration(drift.high_ns)} on this worker",
+            markup=False,
+            soft_wrap=True,
+        )
     if result.runs:
         console.print(runs_table(result.runs))
     for run in result.runs:

@@ -115,6 +115,9 @@ PHRASES: dict[str, tuple[str, str]] = {
         "Not ranked until an organizer has looked: {names} took less time than this device needs "
         "to move the data.",
         "暂不计入排名，等待组织者检查：{names} 的耗时低于此设备搬运数据所需的时间。"),
+    "submission.drift": (
+        "{name}: the baseline took {took}; it usually takes {low} to {high} on this worker.",
+        "{name}：基线耗时 {took}，在此评测机上通常为 {low} 至 {high}。"),
     "submission.commitment": (
         "SHA-256 of the seed of all inputs, fixed before judging:",
         "全部输入的随机种子在评测前已确定，其 SHA-256："),

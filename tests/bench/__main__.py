@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import live, overhead, repeatability, sandbox, scale
+from tests.bench import aa, live, overhead, repeatability, sandbox, scale
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "aa": aa.bench,
     "overhead": overhead.bench,
     "repeatability": repeatability.bench,
     "sandbox": sandbox.bench,

@@ -1,5 +1,6 @@
 """A contest from the outside: everything by the command line, on a running `opjudge up`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,34 @@ def test_a_ranked_submission_is_accepted_and_on_the_board(stack: Stack) -> None:
     entries = stack.json("leaderboard", "row_scale")["entries"]
     assert [e["name"] for e in entries if e["kind"] == "user"] == ["ada"]
     assert "ada" in stack.run("leaderboard", "row_scale")
+
+
+def test_the_score_and_the_rank_can_be_checked_without_the_server(stack: Stack) -> None:
+    submission = next(
+        e["submission_id"]
+        for e in stack.json("leaderboard", "row_scale")["entries"]
+        if e["kind"] == "user"
+    )
+    record, keys, board = (str(stack.folder / name) for name in ("r.json", "k.json", "b.json"))
+    stack.run("record", submission, "-o", record)
+    stack.run("keys", "-o", keys)
+    Path(board).write_text(stack.run("leaderboard", "row_scale", "--json"))
+
+    found = stack.json("verify-record", record, "--key", keys, "--board", board)
+
+    assert (found["ok"], found["rank"]) == (True, 1)
+    outcomes = {check["name"]: check["outcome"] for check in found["checks"]}
+    assert "disagrees" not in outcomes.values()
+    assert outcomes["signature"] == "agrees"
+    result = json.loads(Path(record).read_text())["record"]["result"]
+    assert result["environment"]["peaks"]["gflops"] > 0
+    assert 0 < result["roofline"] < 1.06
+    recomputed = stack.json("admin", "recompute", "--data-dir", str(stack.folder / "data"))
+    assert (recomputed["judgements"], recomputed["wrong"]) == (1, [])
+
+    changed = Path(record).read_text().replace('"calls":', '"calls":1', 1)
+    Path(record).write_text(changed)
+    assert not stack.json("verify-record", record, "--key", keys, code=3)["ok"]
 
 
 def test_a_wrong_answer_is_explained_and_not_ranked(stack: Stack) -> None:

@@ -67,9 +67,15 @@ def figures(run: Run, overhead_ns: float) -> Run:
         float(timing.latency(np.asarray(samples, np.float64), overhead_ns))
         for samples in (run.candidate_samples_ns, run.baseline_samples_ns)
     )
+    control = timing.control(np.asarray(run.baseline_samples_ns, np.float64), overhead_ns)
     speedup = timing.interval(scoring.run_draws(run, overhead_ns))
     return run.model_copy(
-        update={"latency_ns": candidate, "baseline_ns": baseline, "speedup": speedup}
+        update={
+            "latency_ns": candidate,
+            "baseline_ns": baseline,
+            "speedup": speedup,
+            "control": control,
+        }
     )
 
 

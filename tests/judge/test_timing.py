@@ -67,3 +67,20 @@ def test_a_mean_is_fooled_where_the_low_mean_is_not() -> None:
     value = timing.interval(timing.log_ratios(candidate, baseline, 0.0, RNG)).value
     assert value == pytest.approx(1.0)
     assert baseline.mean() / candidate.mean() < 0.5
+
+
+def test_the_baseline_against_itself_is_one() -> None:
+    rng = np.random.default_rng(7)
+    controls = [timing.control(noisy(1e6, 60, rng), 0.0) for _ in range(100)]
+    above = sum(c is not None and c.low > 1 for c in controls)
+    assert above <= 10
+
+
+def test_the_control_is_as_wide_as_the_noise_is() -> None:
+    rng = np.random.default_rng(13)
+    quiet, restless = (timing.control(1e6 * rng.uniform(1.0, top, 24), 0.0) for top in (1.001, 2.0))
+    assert quiet is not None
+    assert restless is not None
+    assert quiet.high / quiet.low < 1.002
+    assert restless.high / restless.low > 1.05
+    assert timing.control(np.full(7, 1e6), 0.0) is None
