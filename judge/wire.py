@@ -35,7 +35,8 @@ class ErrorReport(Wire):
     """Where and how an output is wrong. For hidden workloads only gate and magnitude are set.
 
     Attributes:
-        gate: pattern, element, ratio, inputs, guards, late-write.
+        gate: pattern, element, ratio, share, limit, mean, distribution, independence, structure,
+            residual, orthogonality, check, inputs, guards, late-write.
         max_error: largest |y - y*| over the tolerance it had to keep (1.0 is just allowed).
         share_wrong: share of elements beyond their tolerance, 0..1.
     """
@@ -54,6 +55,7 @@ class Run(Wire):
 
     Attributes:
         latency_ns, baseline_ns: low mean over the rounds, overhead subtracted.
+        margins: output and gate to the largest error over what is allowed there, of right outputs.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
 
@@ -73,6 +75,7 @@ class Run(Wire):
     speedup: Interval | None = None
     gflops: float | None = None
     gbps: float | None = None
+    margins: dict[str, float] = Field(default_factory=dict)
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
 
