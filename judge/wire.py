@@ -3,6 +3,7 @@
 Times are integers of nanoseconds (`_ns`) or float seconds (`_s`). Bytes travel as base64.
 """
 
+import math
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -127,6 +128,50 @@ class JudgementResult(Wire):
     artifact_hash: str = ""
     seed: str = ""
     environment: Environment
+
+
+class Trial(Wire):
+    """One mutant of one output on one workload.
+
+    Attributes:
+        gate: the one that decides; None if it was skipped.
+        margin: the mutant's error there over what is allowed; None if beyond numbers.
+        gap: that over the worst honest margin there; None if beyond numbers, 0 if it passes.
+        skipped: why it was not tried; empty if it was.
+    """
+
+    workload: str
+    output: str
+    mutant: str
+    gate: str | None = None
+    margin: float | None = None
+    gap: float | None = None
+    skipped: str = ""
+
+    @property
+    def size(self) -> float:
+        return math.inf if self.gap is None else self.gap
+
+
+class Certificate(Wire):
+    """What the tolerance of a package stops.
+
+    Attributes:
+        gap: the smallest of all mutants; None if all are beyond numbers.
+        honest: workload to output and gate to the worst margin of what is honest: the accepted
+            submissions, the reference at the declared precision, and the truth, rounded.
+        complaints: what must be changed, and where; the package is ready if there is none.
+    """
+
+    package_hash: str
+    gap: float | None
+    honest: dict[str, dict[str, float]]
+    trials: tuple[Trial, ...]
+    complaints: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.complaints
 
 
 class Progress(Wire):
