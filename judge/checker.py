@@ -7,13 +7,14 @@ ratio:   max, mean and RMS error not more than so many times the honest referenc
 
 import math
 from dataclasses import dataclass
-from typing import SupportsFloat
 
 import numpy as np
 
+from judge import gates
 from judge.arena import Array
+from judge.findings import Findings
 from judge.oracle import Truth
-from judge.problem import Tolerance
+from judge.tolerance import Exact, Lsb, Oracle, PerOutput
 from judge.wire import ErrorReport
 
 SMALL = 1000
@@ -34,30 +35,60 @@ _BLOCK = 8192
 """Elements summed up at a time: more, and the BLAS behind numpy starts threads of its own."""
 
 
-def check(output: str, got: Array, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
+def check(output: str, got: Array, truth: Truth, tolerance: PerOutput) -> ErrorReport | None:
     """Compare an output with the truth; None if it is right.
 
     Args:
         got: private copy of the output, declared dtype and shape.
     """
-    if np.issubdtype(got.dtype, np.integer):
-        return _exact(output, got, truth.value)
+    return findings(output, got, truth, tolerance).report(got, truth.value)
+
+
+def findings(output: str, got: Array, truth: Truth, tolerance: PerOutput) -> Findings:
+    """How far an output is from the truth, at every gate."""
+    if got.dtype.kind in "biu":
+        return gates.integers(output, got, truth.value, _lsb(tolerance))
+    if isinstance(tolerance, Lsb):
+        raise TypeError(f"{output!r} is {got.dtype}; steps are for integers")
+    if not isinstance(tolerance, Oracle):
+        return gates.floating(output, got, truth.value, tolerance)
     with np.errstate(all="ignore"):
         return _floating(output, got, truth, tolerance)
 
 
-def _floating(output: str, got: Array, truth: Truth, tolerance: Tolerance) -> ErrorReport | None:
+def _lsb(tolerance: PerOutput) -> Lsb | None:
+    return tolerance if isinstance(tolerance, Lsb) else None
+
+
+def _floating(output: str, got: Array, truth: Truth, tolerance: Oracle) -> Findings:
     error = relative_error(got, truth)
     sizes = error_sizes(error)
     # A mean that is a number is of errors that all are, and so of outputs that all are.
     if not math.isfinite(sizes[1]):
-        wrong = _pattern(output, got.astype(np.float64), truth.value)
-        if wrong is not None:
-            return wrong
+        wrong = gates.misplaced(got, truth.value, tolerance.element * truth.scale)
+        if wrong.any():
+            return gates.pattern(output, wrong)
         sizes = error_sizes(np.nan_to_num(error, copy=False, nan=0.0, posinf=0.0))
-    return _elements(output, got, truth, error, sizes, tolerance) or _ratios(
-        output, got, truth, error, sizes, tolerance
-    )
+    margins = oracle_margins(sizes, truth.honest, got.size, tolerance)
+    return Findings(output, margins, error, tolerance.element)
+
+
+def oracle_margins(sizes: Sizes, honest: Sizes, count: int, tolerance: Oracle) -> dict[str, float]:
+    """What errors of so many elements are over what is allowed, gate by gate.
+
+    Args:
+        honest: errors of the reference at the declared precision.
+    """
+    averaged = tolerance.max_ratio if count < SMALL else None
+    allowed = {
+        "max": tolerance.max_ratio,
+        "mean": averaged or tolerance.mean_ratio,
+        "rms": averaged or tolerance.rms_ratio,
+    }
+    margins = {"element": sizes[0] / tolerance.element}
+    for (name, ratio), size, own, floor in zip(allowed.items(), sizes, honest, FLOOR, strict=True):
+        margins[f"ratio.{name}"] = size / (ratio * max(own, floor))
+    return margins
 
 
 def relative_error(got: Array, truth: Truth) -> Array:
@@ -85,89 +116,15 @@ def root_mean_square(values: Array) -> float:
     return math.sqrt(squares / flat.size)
 
 
-def _exact(output: str, got: Array, want: Array) -> ErrorReport | None:
-    wrong = got != want
-    if not wrong.any():
-        return None
-    return _report("element", output, wrong, got, want, max_error=math.inf)
-
-
-def _pattern(output: str, got: Array, want: Array) -> ErrorReport | None:
-    wrong = (np.isnan(got) != np.isnan(want)) | ((got != want) & (np.isinf(got) | np.isinf(want)))
-    if not wrong.any():
-        return None
-    return _report("pattern", output, wrong, got, want, max_error=math.inf)
-
-
-def _elements(
-    output: str, got: Array, truth: Truth, error: Array, sizes: Sizes, tolerance: Tolerance
-) -> ErrorReport | None:
-    worst = sizes[0] / tolerance.element
-    if worst <= 1.0:
-        return None
-    wrong = error > tolerance.element
-    return _report("element", output, wrong, got, truth.value, max_error=worst, severity=error)
-
-
-def _ratios(
-    output: str, got: Array, truth: Truth, error: Array, sizes: Sizes, tolerance: Tolerance
-) -> ErrorReport | None:
-    averaged = tolerance.max_ratio if got.size < SMALL else None
-    allowed = (
-        tolerance.max_ratio,
-        averaged or tolerance.mean_ratio,
-        averaged or tolerance.rms_ratio,
-    )
-    shares = [
-        size / (ratio * max(honest, floor))
-        for size, ratio, honest, floor in zip(sizes, allowed, truth.honest, FLOOR, strict=True)
-    ]
-    worst = max(shares)
-    if worst <= 1.0:
-        return None
-    wrong = error == error.max()
-    report = _report("ratio", output, wrong, got, truth.value, max_error=worst, severity=error)
-    return report.model_copy(update={"share_wrong": None})
-
-
-def _report(
-    gate: str,
-    output: str,
-    wrong: Array,
-    got: Array,
-    want: Array,
-    *,
-    max_error: float,
-    severity: Array | None = None,
-) -> ErrorReport:
-    flat = (wrong if severity is None else severity).argmax()
-    index = tuple(int(i) for i in np.unravel_index(flat, got.shape))
-    return ErrorReport(
-        gate=gate,
-        output=output,
-        index=index,
-        expected=_plain(want[index]),
-        got=_plain(got[index]),
-        max_error=_plain(max_error),
-        share_wrong=float(wrong.mean()),
-    )
-
-
-def _plain(value: SupportsFloat) -> float | None:
-    """A JSON number; JSON has no NaN and no infinity."""
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
 @dataclass(frozen=True)
 class QuickCheck:
     """A cheap comparison with the baseline's output on the same inputs.
 
     Built from the oracle's truth on one call of a workload, good for its other calls, whose
-    inputs follow the same distribution.
+    inputs follow the same distribution. It only ever says that the oracle need not be asked.
 
     Attributes:
-        u: unit roundoff of the output's type.
+        u: unit roundoff of the output's type; 0 where outputs have to be the same.
         condition: largest condition seen, over the RMS of the output it was seen with.
         element: c of the element gate.
     """
@@ -177,22 +134,30 @@ class QuickCheck:
     element: float
 
     @classmethod
-    def learn(cls, truth: Truth, u: float, tolerance: Tolerance) -> "QuickCheck":
-        """From a call on which the oracle was asked."""
-        return cls(u, truth.condition, tolerance.element)
+    def learn(cls, truth: Truth, u: float, tolerance: PerOutput) -> "QuickCheck | None":
+        """From a call on which the oracle was asked.
+
+        None where agreeing with the baseline says nothing: a rule that spares a share of the
+        elements would let the baseline's misses be added to the submission's own.
+        """
+        if isinstance(tolerance, Exact) or (u == 0.0 and not isinstance(tolerance, Lsb)):
+            return cls(0.0, 0.0, 0.0)
+        if isinstance(tolerance, Oracle):
+            return cls(u, truth.condition, tolerance.element)
+        return None
 
     def widened(self, other: "QuickCheck") -> "QuickCheck":
         """The looser of two."""
         return QuickCheck(self.u, max(self.condition, other.condition), self.element)
 
-    def check(self, output: str, got: Array, baseline: Array) -> ErrorReport | None:
-        """Compare with the baseline; None if they agree."""
+    def agrees(self, got: Array, baseline: Array) -> bool:
+        """Whether an output is as near the baseline's as two right ones are."""
         if self.u == 0.0:
-            return _exact(output, got, baseline)
+            return bool(np.array_equal(got, baseline))
         with np.errstate(all="ignore"):
-            return self._floating(output, got, baseline)
+            return self._floating(got, baseline)
 
-    def _floating(self, output: str, got: Array, baseline: Array) -> ErrorReport | None:
+    def _floating(self, got: Array, baseline: Array) -> bool:
         # Half precision goes to double because numpy takes twice as long to make it single.
         wide = np.float64 if got.dtype in (np.float64, np.float16) else np.float32
         mine: Array = got.astype(wide, copy=False)
@@ -203,14 +168,8 @@ class QuickCheck:
         np.abs(error, out=error)
         # Nearly always the part of the tolerance that is the same everywhere is wide enough.
         if float(error.max()) <= slack * self.condition * rms:
-            return None
+            return True
         error -= np.abs(theirs) * wide(slack * self.u)
         error -= wide(slack * self.condition * rms)
-        # `not <=` so that a NaN left in the output counts as wrong.
-        if float(error.max()) <= 0.0:
-            return None
-        wrong = ~(error <= 0.0)
-        severity = np.nan_to_num(error, copy=False, nan=math.inf)
-        return _report(
-            "element", output, wrong, got, baseline, max_error=math.inf, severity=severity
-        )
+        # A NaN left in the output makes the maximum one, and that is not `<=`.
+        return float(error.max()) <= 0.0

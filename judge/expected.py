@@ -11,7 +11,7 @@ from pydantic import Field, RootModel, model_validator
 from judge.archive import ignored
 from judge.errors import ProblemError
 from judge.hints import did_you_mean
-from judge.problem import Strict
+from judge.strict import Strict
 from judge.verdict import Mode, Verdict
 from judge.yamlfile import YamlFile, parse_yaml
 

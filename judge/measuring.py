@@ -11,6 +11,7 @@ from judge.effort import Effort
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.expression import evaluate
 from judge.inputs import InputSource, generator
+from judge.jury import Jury
 from judge.oracle import Reference
 from judge.package import Package
 from judge.party import Party
@@ -117,7 +118,8 @@ def _tracks(pairing: Pairing, reference: Reference, rng: np.random.Generator) ->
         except MemoryError as error:
             raise InfrastructureError(str(error)) from error
         inputs = InputSource(problem, w, pairing.seed, oracle.inputs)
-        made.append(Track(w, inputs, oracle, mine, theirs if w.timed else None))
+        jury = Jury(problem, oracle)
+        made.append(Track(w, inputs, jury, mine, theirs if w.timed else None))
     return made
 
 

@@ -4,18 +4,22 @@ The reference is somebody else's code: it gets buffers and a seed, like a submis
 neither the judge's memory nor its environment. What it tells is taken as the truth.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from judge.arena import Array
+from judge.arena import Array, element_type
 from judge.building import PYTHON_ENTRY, canonical_zip
 from judge.errors import BaselineFailed, ProblemError
+from judge.findings import Findings
 from judge.package import Package
 from judge.party import Party, Reply
 from judge.problem import DType, Operator, Problem, TensorSpec, Workload
+from judge.tolerance import Check
+from judge.tolerance import Oracle as OracleRule
 from judge.verdict import Language
 from sandbox.harness import protocol
 from sandbox.harness.protocol import Op
@@ -24,12 +28,15 @@ PATIENCE = 100
 """How much longer than a contestant's a reference's call may take: it is several evaluations, in
 double precision, of code that is plain rather than fast."""
 
+WORDS = 240
+"""Characters that a problem's own check may say; as many as `oracle_program` writes."""
+
 _SOLUTION = """\
 import reference
 from oracle_program import Program
 
-program = Program(reference, {dims!r}, {attributes!r}, {inputs!r}, {outputs!r})
-solve = program.solve
+program = Program(reference, {dims!r}, {attributes!r}, {inputs!r}, {outputs!r}, {gauge!r})
+solve = program.{solve}
 if program.makes_inputs:
     prepare = program.prepare
 """
@@ -110,7 +117,8 @@ class Oracle:
     ) -> None:
         self._reference, self._arena, self._operator = reference, party.arena, problem.operator
         self._party = party
-        given, told = layout(problem.operator)
+        given, told = layout(problem)
+        self._checks = isinstance(problem.tolerance, Check)
         self._placement = self._arena.place(given, told, workload.dims, rng)
         arguments: list[protocol.Arg] = [b.argument() for b in self._placement.buffers]
         arguments += problem.scalars(workload, with_dims=True)
@@ -133,6 +141,39 @@ class Oracle:
             raise BaselineFailed("the reference changed its inputs")
         return read(self._operator, [arena.take(b) for b in placement.outputs])
 
+    def values(self, inputs: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+        """The reference's outputs alone, in double precision (integers: int64).
+
+        Raises:
+            BaselineFailed: the reference failed, or does not fit the operator.
+        """
+        operator, buffers = self._operator, self._placement.outputs
+        if not self._checks:
+            return {name: truth.value for name, truth in self.truth(inputs, rng).items()}
+        given = self._placement.inputs[1 + len(operator.inputs) :]
+        nothing = {b.spec.name: np.zeros(b.shape, element_type(b.spec.dtype)) for b in given}
+        self.judge(inputs, nothing)
+        return {b.spec.name: self._arena.take(b) for b in buffers[1:]}
+
+    def judge(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Findings:
+        """What the problem's own `check` says of these outputs.
+
+        Raises:
+            BaselineFailed: the reference or its check failed.
+        """
+        arena, placement = self._arena, self._placement
+        tensors = self._operator.inputs
+        given = (_seed(0), *(inputs[t.name] for t in tensors))
+        given += tuple(outputs[t.name] for t in self._operator.outputs)
+        for buffer, array in zip(placement.inputs, given, strict=True):
+            arena.put(buffer, array)
+        self._ask(Op.CALL, "check")
+        if not all(map(arena.holds, placement.inputs, given)):
+            raise BaselineFailed("the reference's check changed what it was given")
+        verdict = arena.take(placement.outputs[0])
+        words = "".join(chr(int(c)) for c in verdict[1:] if 0 < c <= sys.maxunicode)
+        return Findings("", {"check": float(verdict[0])}, words=words)
+
     def inputs(self, seed: int) -> dict[str, Array] | None:
         """What `make_inputs` gives for a seed; None if the reference has none.
 
@@ -143,7 +184,8 @@ class Oracle:
         self._arena.put(buffers[0], _seed(seed))
         if self._ask(Op.PREPARE, "make_inputs").absent:
             return None
-        return {b.spec.name: self._arena.take(b) for b in buffers[1:]}
+        names = [t.name for t in self._operator.inputs]
+        return {n: self._arena.take(b) for n, b in zip(names, buffers[1:], strict=False)}
 
     def _ask(self, op: Op, what: str) -> Reply:
         reply = self._party.request(op, self._descriptor, self._limit_s)
@@ -153,12 +195,15 @@ class Oracle:
 
 def program(package: Package) -> dict[str, bytes]:
     """The files of the artifact that the reference's sandbox runs."""
-    operator = package.problem.operator
+    problem = package.problem
+    operator = problem.operator
     solution = _SOLUTION.format(
         dims=operator.dims,
         attributes=tuple(a.name for a in operator.attributes),
         inputs={t.name: t.dtype.unit_roundoff for t in operator.inputs},
         outputs={t.name: t.dtype.unit_roundoff for t in operator.outputs},
+        gauge=any(isinstance(problem.tolerance_of(t.name), OracleRule) for t in operator.outputs),
+        solve="check" if isinstance(problem.tolerance, Check) else "solve",
     )
     return {
         PYTHON_ENTRY: solution.encode(),
@@ -167,18 +212,25 @@ def program(package: Package) -> dict[str, bytes]:
     }
 
 
-def layout(operator: Operator) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def layout(problem: Problem) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The buffers of an oracle's call: those the judge writes, and those it reads."""
-    values, scales = [], []
+    operator = problem.operator
+    seed = TensorSpec(name="seed", dtype=DType.INT64, shape=(1,))
+    values = [t.model_copy(update={"dtype": _wide(t)}) for t in operator.outputs]
+    if isinstance(problem.tolerance, Check):
+        verdict = TensorSpec(name="verdict", dtype=DType.FLOAT64, shape=(1 + WORDS,))
+        return (seed, *operator.inputs, *operator.outputs), (verdict, *values)
+    scales = []
     for spec in operator.outputs:
-        dtype = DType.FLOAT64 if spec.dtype.floating else DType.INT64
-        values.append(spec.model_copy(update={"dtype": dtype}))
         # Integers are exact: they need no scale.
         shape = spec.shape if spec.dtype.floating else (1,)
         scales.append(TensorSpec(name="scale", dtype=DType.FLOAT64, shape=shape))
-    seed = TensorSpec(name="seed", dtype=DType.INT64, shape=(1,))
     sizes = TensorSpec(name="sizes", dtype=DType.FLOAT64, shape=(len(operator.outputs), 4))
     return (seed, *operator.inputs), (*values, *scales, sizes)
+
+
+def _wide(spec: TensorSpec) -> DType:
+    return DType.FLOAT64 if spec.dtype.floating else DType.INT64
 
 
 def read(operator: Operator, told: Sequence[Array]) -> dict[str, Truth]:

@@ -41,6 +41,7 @@ class Program:
         reference: a module with `reference`, and perhaps `make_inputs`.
         dims: names, in declared order; likewise `attributes`.
         inputs: name -> unit roundoff of the declared type, 0 for integers; likewise `outputs`.
+        gauge: whether scale and sizes are asked for; they cost several evaluations.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Program:
         attributes: Sequence[str],
         inputs: Mapping[str, float],
         outputs: Mapping[str, float],
+        gauge: bool = True,
     ) -> None:
         self._reference = reference.reference
         self._make_inputs = getattr(reference, "make_inputs", None)
+        self._own_check: Any = getattr(reference, "check", None)
         self._dims, self._attributes = dims, attributes
-        self._inputs, self._outputs = inputs, outputs
+        self._inputs, self._outputs, self._gauge = inputs, outputs, gauge
         self._stores: dict[str, Tensor] = {}
 
     @property
@@ -63,11 +66,11 @@ class Program:
 
     def prepare(self, seed: Tensor, *args: Any) -> None:
         """Fill the inputs with what `make_inputs` gives for the seed."""
-        call = self._call(args)
-        dims = dict(zip(self._dims, call.dims, strict=True))
-        attributes = dict(zip(self._attributes, call.attributes, strict=True))
+        scalars = args[len(args) - len(self._dims) - len(self._attributes) :]
+        dims = dict(zip(self._dims, scalars, strict=False))
+        attributes = dict(zip(self._attributes, scalars[len(self._dims) :], strict=True))
         made = self._make_inputs(dims, attributes, generator(seed))  # type: ignore[misc]
-        for name, buffer in zip(self._inputs, call.inputs, strict=True):
+        for name, buffer in zip(self._inputs, args, strict=False):
             tensor = made.get(name) if isinstance(made, Mapping) else None
             if not isinstance(tensor, Tensor) or tensor.shape != buffer.shape:
                 raise ValueError(f"make_inputs gave no {name!r} of shape {tuple(buffer.shape)}")
@@ -82,6 +85,10 @@ class Program:
         call, rng = self._call(args), generator(seed)
         exact = self._evaluate([widen(t) for t in call.inputs], call)
         self._check_precision(exact, call.inputs)
+        if not self._gauge:
+            for buffer, value in zip(call.values, exact, strict=True):
+                buffer.copy_(value)
+            return
         plain = self._evaluate(call.inputs, call)
         moved = [
             self._evaluate(self._perturbed(call.inputs, rng), call) for _ in range(PERTURBATIONS)
@@ -92,6 +99,42 @@ class Program:
                 others = [m[i] for m in moved]
                 sizes = measure(u, widen(exact[i]), plain[i], others, call.scales[i])
                 call.sizes[i] = torch.tensor(sizes)
+
+    def check(self, _seed: Tensor, *args: Any) -> None:
+        """Write what the problem's own check says of outputs.
+
+        It takes, after the inputs: the outputs to judge, the verdict (float64: the error over what
+        is allowed, then characters of a sentence), the value of every output, dims, attributes.
+        """
+        rest = iter(args)
+        ins, outs = list(islice(rest, len(self._inputs))), list(islice(rest, len(self._outputs)))
+        verdict, values = next(rest), list(islice(rest, len(self._outputs)))
+        dims, attributes = list(islice(rest, len(self._dims))), list(rest)
+        exact = self._evaluate(
+            [widen(t) for t in ins], Call(ins, values, (), verdict, dims, attributes)
+        )
+        for buffer, value in zip(values, exact, strict=True):
+            buffer.copy_(value)
+        said = self._own_check(
+            dict(zip(self._inputs, ins, strict=True)),
+            dict(zip(self._outputs, outs, strict=True)),
+            dict(zip(self._outputs, exact, strict=True)),
+            dict(zip(self._attributes, attributes, strict=True)),
+        )
+        size, words = said if isinstance(said, tuple) and len(said) == 2 else (said, "")
+        if (
+            isinstance(size, bool)
+            or not isinstance(size, int | float)
+            or not isinstance(words, str)
+        ):
+            raise TypeError(
+                f"check returned {said!r:.100}; it must return a number, the error over what is "
+                "allowed (at most 1 is right), or such a number and a sentence"
+            )
+        verdict.zero_()
+        verdict[0] = float(size)
+        for i, character in enumerate(words[: len(verdict) - 1]):
+            verdict[1 + i] = ord(character)
 
     def _call(self, args: Sequence[Any]) -> "Call":
         rest = iter(args)

@@ -26,6 +26,7 @@ from judge.signature import (
     reference_parameters,
 )
 from judge.source import from_files
+from judge.tolerance import Check
 from judge.wire import SourceFile
 from judge.yamlfile import Location, dump_yaml, parse_yaml
 
@@ -94,6 +95,9 @@ def load_package(root: Path) -> Package:
     check_function(
         f"{slug}/reference.py", reference, "reference", reference_parameters(problem.operator)
     )
+    if isinstance(problem.tolerance, Check):
+        arguments = ("inputs", "outputs", "truth", "attributes")
+        check_function(f"{slug}/reference.py", reference, "check", arguments)
     baseline = read_text(slug, "baseline.py", files) if "baseline.py" in files else None
     if baseline is not None:
         _check_baseline(slug, baseline, problem.operator)

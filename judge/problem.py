@@ -7,20 +7,17 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from judge import tolerance as kinds
 from judge.expression import evaluate
+from judge.strict import Strict
+from judge.tolerance import PerOutput, Tolerance
 
 FORMAT_VERSION = "opjudge-2026"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-
-
-class Strict(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DType(StrEnum):
@@ -142,22 +139,6 @@ class Workload(Strict):
         return self
 
 
-class Tolerance(Strict):
-    """The three-gate `oracle` tolerance (or `exact`, for integers).
-
-    Attributes:
-        element: c of the element gate, |y - y*| <= c * (u * |y*| + condition).
-        max_ratio, mean_ratio, rms_ratio: error over the honest reference's own error at the same
-            precision; defaults are Ascend's level L0.
-    """
-
-    kind: Literal["oracle", "exact"] = "oracle"
-    element: Annotated[float, Field(gt=0)] = 16.0
-    max_ratio: Annotated[float, Field(ge=1)] = 10.0
-    mean_ratio: Annotated[float, Field(ge=1)] = 2.0
-    rms_ratio: Annotated[float, Field(ge=1)] = 2.0
-
-
 class CostModel(Strict):
     """Work of one call, as arithmetic over dims.
 
@@ -197,7 +178,11 @@ class Scoring(Strict):
 
 
 class Problem(Strict):
-    """`problem.yaml`."""
+    """`problem.yaml`.
+
+    Attributes:
+        tolerances: of outputs that have one of their own.
+    """
 
     problem_format_version: Literal["opjudge-2026"]
     uuid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
@@ -209,7 +194,8 @@ class Problem(Strict):
     devices: tuple[Literal["cpu"], ...] = ("cpu",)
     operator: Operator
     workloads: tuple[Workload, ...]
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = kinds.Oracle()
+    tolerances: dict[Name, PerOutput] = Field(default_factory=dict)
     cost: CostModel
     limits: ProblemLimits = ProblemLimits()
     scoring: Scoring = Scoring()
@@ -228,7 +214,69 @@ class Problem(Strict):
             raise ValueError("at least one workload must be `timed`")
         for workload in self.workloads:
             self._check_workload(workload)
+        self._check_tolerances()
         return self
+
+    def _check_tolerances(self) -> None:
+        outputs = [t.name for t in self.operator.outputs]
+        for name in self.tolerances:
+            if name not in outputs:
+                raise ValueError(
+                    f"tolerances: {name!r} is not an output; outputs: {', '.join(outputs)}"
+                )
+        kind = self.tolerance.kind
+        if self.tolerances and kind in ("statistical", "backward", "check"):
+            raise ValueError(
+                f"tolerances: outputs cannot have their own beside the kind {kind!r}, which "
+                "looks at all of them together; remove `tolerances`"
+            )
+        for spec in self.operator.outputs:
+            self._check_kind(spec)
+        if isinstance(self.tolerance, kinds.Backward):
+            self._check_roles(self.tolerance)
+
+    def _check_kind(self, spec: TensorSpec) -> None:
+        kind = self.tolerance_of(spec.name).kind
+        if kind == "lsb" and spec.dtype.floating:
+            raise ValueError(
+                f"tolerance: the kind 'lsb' counts steps of integers, {spec.name!r} is "
+                f"{spec.dtype}; use `ulp`"
+            )
+        if kind in ("statistical", "backward") and not spec.dtype.floating:
+            raise ValueError(
+                f"tolerance: the kind {kind!r} is for floating outputs, {spec.name!r} is "
+                f"{spec.dtype}; use `check`"
+            )
+
+    def _check_roles(self, tolerance: kinds.Backward) -> None:
+        given, made = kinds.ROLES[tolerance.of]
+        for roles, tensors, what in (
+            (given, self.operator.inputs, "input"),
+            (made, self.operator.outputs, "output"),
+        ):
+            shapes = {t.name: t.shape for t in tensors}
+            for role in roles:
+                name = tolerance.name(role)
+                if name not in shapes:
+                    raise ValueError(
+                        f"tolerance: {tolerance.of!r} needs the {what} {name!r}, there are: "
+                        f"{', '.join(shapes)}; say which it is in `roles: {{{role}: ...}}`"
+                    )
+                if len(shapes[name]) < 2 and role != "w":
+                    raise ValueError(f"tolerance: {name!r} must be a matrix for {tolerance.of}")
+
+    def rules(self) -> dict[str, float | str]:
+        """The tolerance with its presets' numbers, flat; an output's own under `output.key`."""
+        shown = kinds.spelled_out(self.tolerance, self.operator.outputs[0].dtype)
+        for spec in self.operator.outputs:
+            if (own := self.tolerances.get(spec.name)) is not None:
+                rules = kinds.spelled_out(own, spec.dtype)
+                shown |= {f"{spec.name}.{key}": value for key, value in rules.items()}
+        return shown
+
+    def tolerance_of(self, output: str) -> Tolerance:
+        """What an output has to keep."""
+        return self.tolerances.get(output, self.tolerance)
 
     def _check_workload(self, workload: Workload) -> None:
         declared, given = set(self.operator.dims), set(workload.dims)

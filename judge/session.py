@@ -12,10 +12,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from judge import tracks
-from judge.checker import QuickCheck, check
 from judge.effort import Effort
 from judge.errors import BaselineFailed
-from judge.oracle import Truth
+from judge.jury import Evidence
 from judge.party import Party, Reply
 from judge.problem import Problem
 from judge.tracks import Arrays, Side, Track
@@ -139,8 +138,7 @@ class Session:
         inputs = track.inputs.fresh(track.calls)
         outputs, _ = self._call(track, track.candidate, inputs)
         track.calls += 1
-        truth = track.oracle.truth(inputs, self._rng)
-        self._verify(outputs, truth)
+        self._verify(track, track.candidate, track.jury.hear(inputs, self._rng), outputs)
 
     def _round(self, track: Track, baseline: Side) -> None:
         inputs = track.inputs.fresh(track.calls)
@@ -154,36 +152,33 @@ class Session:
         track.calls += 1
         self._null(baseline)
         mine, theirs = got[id(track.candidate)], got[id(baseline)]
-        if track.calls == 1 or self._rarely():
+        if track.calls == 1 or self._rarely() or not track.agree(mine, theirs):
             self._ask_oracle(track, inputs, mine, theirs)
-            return
-        for name, quick in track.quick.items():
-            if (report := quick.check(name, mine[name], theirs[name])) is not None:
-                raise Failed(Verdict.WA, "", report)
 
     def _rarely(self) -> bool:
         return bool(self._rng.random() < self._effort.oracle_share)
 
     def _ask_oracle(self, track: Track, inputs: Arrays, mine: Arrays, theirs: Arrays) -> None:
-        truth = track.oracle.truth(inputs, self._rng)
-        tolerance = self._problem.tolerance
-        for spec in self._problem.operator.outputs:
-            wrong = check(spec.name, theirs[spec.name], truth[spec.name], tolerance)
-            if wrong is not None:
-                raise BaselineFailed(
-                    f"the baseline's output is wrong on workload {track.workload.name!r}: {wrong}"
-                )
-            learnt = QuickCheck.learn(truth[spec.name], spec.dtype.unit_roundoff, tolerance)
-            known = track.quick.get(spec.name)
-            track.quick[spec.name] = learnt if known is None else known.widened(learnt)
-        self._verify(mine, truth)
+        evidence = track.jury.hear(inputs, self._rng)
+        if track.baseline is not None:
+            self._verify(track, track.baseline, evidence, theirs)
+        for name, truth in evidence.truths.items():
+            track.learn(name, truth, self._problem)
+        self._verify(track, track.candidate, evidence, mine)
 
-    def _verify(self, outputs: Arrays, truth: dict[str, Truth]) -> None:
-        for spec in self._problem.operator.outputs:
-            name = spec.name
-            report = check(name, outputs[name], truth[name], self._problem.tolerance)
-            if report is not None:
-                raise Failed(Verdict.WA, "", report)
+    def _verify(self, track: Track, side: Side, evidence: Evidence, outputs: Arrays) -> None:
+        found = track.jury.findings(evidence, outputs, side.previous)
+        side.previous = outputs
+        report = track.jury.report(evidence, outputs, found)
+        if report is None:
+            side.note(found)
+            return
+        if side.party is self._baseline:
+            raise BaselineFailed(
+                f"the baseline's output is wrong on workload {track.workload.name!r}: {report}"
+            )
+        words = "; ".join(f.words for f in found if f.words) if track.workload.sample else ""
+        raise Failed(Verdict.WA, words, report)
 
     def _call(self, track: Track, side: Side, inputs: Arrays) -> tuple[Arrays, int]:
         """One timed call of one side; private outputs and nanoseconds."""

@@ -1,5 +1,6 @@
 """One workload's side of a judging: its inputs, buffers, samples, and what is known about it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,10 +8,13 @@ import numpy as np
 from judge import timing
 from judge.arena import Arena, Array, Placement
 from judge.checker import QuickCheck
+from judge.findings import Findings
 from judge.inputs import InputSource
-from judge.oracle import Oracle
+from judge.jury import Jury
+from judge.oracle import Truth
 from judge.party import Party
 from judge.problem import Problem, Workload
+from judge.tolerance import Backward, Check, Statistical
 from judge.verdict import Language, Verdict
 from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
@@ -41,12 +45,26 @@ class Place:
 
 @dataclass
 class Side:
-    """One workload at one party."""
+    """One workload at one party.
+
+    Attributes:
+        previous: outputs of the last call that the oracle was asked about.
+        margins: output and gate to the largest error seen over what is allowed there.
+    """
 
     party: Party
     places: list[Place]
     prepared: bool = False
     samples_ns: list[int] = field(default_factory=list)
+    previous: Arrays | None = None
+    margins: dict[str, float] = field(default_factory=dict)
+
+    def note(self, found: Iterable[Findings]) -> None:
+        """Remember how near the tolerance an output came."""
+        for one in found:
+            for gate, margin in one.margins.items():
+                name = f"{one.output}:{gate}"
+                self.margins[name] = max(margin, self.margins.get(name, 0.0))
 
 
 @dataclass
@@ -55,7 +73,7 @@ class Track:
 
     workload: Workload
     inputs: InputSource
-    oracle: Oracle
+    jury: Jury
     candidate: Side
     baseline: Side | None
     calls: int = 0
@@ -65,6 +83,22 @@ class Track:
     error: ErrorReport | None = None
     done: bool = False
     spent_s: float = 0.0
+
+    def agree(self, mine: Arrays, theirs: Arrays) -> bool:
+        """Whether the oracle need not be asked: the outputs are the verified baseline's."""
+        quick = self.quick
+        return all(n in quick and quick[n].agrees(mine[n], theirs[n]) for n in mine)
+
+    def learn(self, output: str, truth: Truth, problem: Problem) -> None:
+        """Take from a truth what a quick comparison of later calls needs."""
+        spec = next(t for t in problem.operator.outputs if t.name == output)
+        rule = problem.tolerance_of(output)
+        if isinstance(rule, Statistical | Backward | Check):
+            return
+        learnt = QuickCheck.learn(truth, spec.dtype.unit_roundoff, rule)
+        if learnt is not None:
+            known = self.quick.get(output, learnt)
+            self.quick[output] = known.widened(learnt)
 
     def half_width(self, rng: np.random.Generator) -> float:
         """Half the confidence interval of the log speed-up so far."""
@@ -93,6 +127,7 @@ class Track:
             message=self.message,
             error=self.error,
             calls=self.calls,
+            margins=dict(self.candidate.margins),
             candidate_samples_ns=tuple(self.candidate.samples_ns),
             baseline_samples_ns=tuple(self.baseline.samples_ns) if self.baseline else (),
         )

@@ -3,6 +3,7 @@
 Times are integers of nanoseconds (`_ns`) or float seconds (`_s`). Bytes travel as base64.
 """
 
+import math
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -35,7 +36,8 @@ class ErrorReport(Wire):
     """Where and how an output is wrong. For hidden workloads only gate and magnitude are set.
 
     Attributes:
-        gate: pattern, element, ratio, inputs, guards, late-write.
+        gate: pattern, element, ratio, share, limit, mean, distribution, independence, structure,
+            residual, orthogonality, check, inputs, guards, late-write.
         max_error: largest |y - y*| over the tolerance it had to keep (1.0 is just allowed).
         share_wrong: share of elements beyond their tolerance, 0..1.
     """
@@ -57,6 +59,7 @@ class Run(Wire):
         control: speed-up of the baseline over itself, from its own interleaved halves: 1, but for
             the noise; None where there were too few rounds.
         roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
+        margins: output and gate to the largest error over what is allowed there, of right outputs.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
     """
 
@@ -78,6 +81,7 @@ class Run(Wire):
     gflops: float | None = None
     gbps: float | None = None
     roofline: float | None = None
+    margins: dict[str, float] = Field(default_factory=dict)
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
 
@@ -189,6 +193,50 @@ class JudgementResult(Wire):
     artifact_hash: str = ""
     seed: str = ""
     environment: Environment
+
+
+class Trial(Wire):
+    """One mutant of one output on one workload.
+
+    Attributes:
+        gate: the one that decides; None if it was skipped.
+        margin: the mutant's error there over what is allowed; None if beyond numbers.
+        gap: that over the worst honest margin there; None if beyond numbers, 0 if it passes.
+        skipped: why it was not tried; empty if it was.
+    """
+
+    workload: str
+    output: str
+    mutant: str
+    gate: str | None = None
+    margin: float | None = None
+    gap: float | None = None
+    skipped: str = ""
+
+    @property
+    def size(self) -> float:
+        return math.inf if self.gap is None else self.gap
+
+
+class Certificate(Wire):
+    """What the tolerance of a package stops.
+
+    Attributes:
+        gap: the smallest of all mutants; None if all are beyond numbers.
+        honest: workload to output and gate to the worst margin of what is honest: the accepted
+            submissions, the reference at the declared precision, and the truth, rounded.
+        complaints: what must be changed, and where; the package is ready if there is none.
+    """
+
+    package_hash: str
+    gap: float | None
+    honest: dict[str, dict[str, float]]
+    trials: tuple[Trial, ...]
+    complaints: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.complaints
 
 
 class Progress(Wire):

@@ -5,7 +5,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, RootModel, ValidationError
@@ -110,12 +111,18 @@ class YamlFile:
     def _explain(self, model: type[BaseModel], error: ValidationError) -> Iterator[str]:
         alternatives: dict[Location, list[str]] = {}
         for fault in error.errors(include_url=False):
-            location: Location = fault["loc"]
+            location = self._untagged(fault["loc"])
             if fault["type"] == "extra_forbidden":
-                hint = did_you_mean(str(location[-1]), _known_keys(model, location[:-1]))
+                hint = did_you_mean(str(location[-1]), _known_keys(model, fault["loc"][:-1]))
                 yield self._place(location, f"unknown key{hint}")
             elif fault["type"] == "missing":
                 yield self._place(location[:-1], f"the key `{location[-1]}` is missing")
+            elif fault["type"] == "union_tag_not_found":
+                yield self._place(location, f"the key {fault['ctx']['discriminator']} is missing")
+            elif fault["type"] == "union_tag_invalid":
+                tags = [tag.strip(" '") for tag in fault["ctx"]["expected_tags"].split(",")]
+                hint = did_you_mean(str(fault["ctx"]["tag"]), tags)
+                yield self._place((*location, "kind"), f"unknown kind{hint}")
             elif fault["type"] == "value_error":
                 message = str(fault["ctx"]["error"])
                 yield self._place(self._mentioned(location, message), message)
@@ -123,6 +130,18 @@ class YamlFile:
                 alternatives.setdefault(self._known(location), []).append(_wrong(fault))
         for location, messages in alternatives.items():
             yield self._place(location, ", or: ".join(messages))
+
+    def _untagged(self, location: Location) -> Location:
+        """A location without the names of kinds, which pydantic puts in behind a union's place."""
+        kept: Location = ()
+        for step in location:
+            tag = (*kept, step) not in self.lines and self._known((*kept, "kind")) == (
+                *kept,
+                "kind",
+            )
+            if not (tag and self._at((*kept, "kind")) == step):
+                kept = (*kept, step)
+        return kept
 
     def _mentioned(self, location: Location, message: str) -> Location:
         """Where the names that a message quotes are, inside the place it came from.
@@ -248,11 +267,17 @@ def _dotted(location: Location) -> str:
 
 
 def _known_keys(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """The field names of the model that a location inside `model` leads to."""
+    """The field names of the model that a location of pydantic's inside `model` leads to."""
     kind: Any = model.model_fields["root"].annotation if issubclass(model, RootModel) else model
     for step in location:
+        kind = getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[str(step)].annotation
+        elif get_origin(kind) in (Union, UnionType):  # of models told apart by their `kind`
+            tagged = [
+                a for a in get_args(kind) if step in get_args(a.model_fields["kind"].annotation)
+            ]
+            kind = tagged[0]
         else:  # tuple[Item, ...] or dict[Key, Item]
             kind = [a for a in get_args(kind) if a is not Ellipsis][-1]
     return list(kind.model_fields) if issubclass(kind, BaseModel) else []

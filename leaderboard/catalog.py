@@ -82,7 +82,6 @@ class Catalog:
         package = self.package(slug)
         problem = package.problem
         visible = [w for w in problem.workloads if not w.hidden]
-        tolerance = problem.tolerance.model_dump()
         return wire.ProblemDetail(
             **_summary(package),
             statement=package.statements,
@@ -96,7 +95,7 @@ class Catalog:
             workloads=tuple(_view(w, problem.attributes_of(w)) for w in visible),
             hidden_workloads=len(problem.workloads) - len(visible),
             limits=problem.limits.model_dump(),
-            tolerance=tolerance,
+            tolerance=problem.rules(),
             compile_command=self._compile_command,
         )
 

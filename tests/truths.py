@@ -43,7 +43,7 @@ def truths(
     problem: Problem, workload: Workload, reference: ModuleType, inputs: Mapping[str, Array]
 ) -> dict[str, Truth]:
     """The truth of every output for these inputs."""
-    _, told = layout(problem.operator)
+    _, told = layout(problem)
     results = [np.full(s.sizes(workload.dims), 0, element_type(s.dtype)) for s in told]
     buffers = [np.array([7]), *(inputs[t.name] for t in problem.operator.inputs), *results]
     scalars = problem.scalars(workload, with_dims=True)
@@ -58,7 +58,7 @@ def made_inputs(
     program = make_program(problem, reference)
     if not program.makes_inputs:
         return None
-    given, told = layout(problem.operator)
+    given, told = layout(problem)
     buffers = [np.zeros(s.sizes(workload.dims), element_type(s.dtype)) for s in (*given, *told)]
     buffers[0][0] = seed
     scalars = problem.scalars(workload, with_dims=True)

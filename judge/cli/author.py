@@ -8,7 +8,7 @@ from rich.table import Table
 
 from judge.cli.options import Sandbox
 from judge.cli.output import ERROR, OK, Json, make_output, needs
-from judge.cli.render import ratio, verdict_text
+from judge.cli.render import ratio, show_certificate, verdict_text
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A problem package.")]
 Only = Annotated[
@@ -20,13 +20,18 @@ Only = Annotated[
 def verify(
     folder: Folder, only: Only = None, sandbox: Sandbox = "bubblewrap", as_json: Json = False
 ) -> None:
-    """Judge every submission in a package and compare with what the package expects."""
+    """Judge every submission in a package and compare with what the package expects.
+
+    Without --only also try mutants: wrong outputs, all of which the tolerance must stop on every
+    timed workload, four times as far off as what is honest.
+    """
     from judge.package import load_package
 
     output = make_output(as_json)
     package = load_package(folder)
     with needs("worker"):
         from judge.backend import make_sandbox, warmed
+        from judge.certificate import certify, honest_margins
         from judge.verify import Verified
         from judge.verify import verify as verify_package
 
@@ -41,9 +46,16 @@ def verify(
         table.add_row(path, wanted, verdict_text(result.verdict), ratio(result.score), mark)
         output.say(f"{path}: {result.verdict} {'' if verified.ok else verified.complaint}")
 
+    def trying(workload: str) -> None:
+        output.say(f"mutants on {workload}")
+
     with warmed(make_sandbox(sandbox)) as ready:
         verified = verify_package(package, ready, done=done, only=only or ())
-    ok = all(entry.ok for entry in verified)
+        honest = honest_margins(
+            v.result for v in verified if v.ok and v.expectation.path.startswith("accepted/")
+        )
+        certificate = None if only else certify(package, ready, honest, report=trying)
+    ok = all(entry.ok for entry in verified) and (certificate is None or certificate.ok)
     document = {
         "problem": package.slug,
         "hash": package.hash,
@@ -57,6 +69,13 @@ def verify(
             }
             for entry in verified
         ],
+        "certificate": certificate,
     }
-    output.result(document, lambda: output.console.print(table))
+
+    def show() -> None:
+        output.console.print(table)
+        if certificate is not None:
+            show_certificate(output.console, certificate)
+
+    output.result(document, show)
     raise typer.Exit(OK if ok else ERROR)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from judge.verdict import Status, Verdict
 from judge.wire import (
+    Certificate,
     ErrorReport,
     Interval,
     JudgementResult,
@@ -18,6 +19,7 @@ from judge.wire import (
     Standings,
     SubmissionDetail,
     SubmissionSummary,
+    Trial,
 )
 
 _STYLES = {Verdict.AC: "bold green", Verdict.JE: "bold yellow", Verdict.SV: "bold magenta"}
@@ -234,3 +236,31 @@ def problems_table(problems: Iterable[ProblemSummary]) -> Table:
             escape(", ".join(problem.keywords)),
         )  # fmt: skip
     return table
+
+
+def show_certificate(console: Console, certificate: Certificate) -> None:
+    """How far every mutant is beyond what is honest, and what is wrong with that."""
+    workloads = list(certificate.honest)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("mutant")
+    for workload in workloads:
+        table.add_column(workload, justify="right")
+    rows: dict[str, dict[str, Trial]] = {}
+    for trial in certificate.trials:
+        name = trial.mutant if not trial.output else f"{trial.output}: {trial.mutant}"
+        rows.setdefault(name, {})[trial.workload] = trial
+    for name, tried in rows.items():
+        table.add_row(name, *(_gap(tried[w]) for w in workloads))
+    console.print(table)
+    gap = "beyond numbers" if certificate.gap is None else f"{certificate.gap:.3g}×"
+    console.print(f"smallest gap between a mutant and what is honest: [bold]{gap}[/]")
+    for complaint in certificate.complaints:
+        console.print(complaint, style="red", markup=False, soft_wrap=True)
+
+
+def _gap(trial: Trial) -> str:
+    if trial.skipped:
+        return f"[dim]{escape(trial.skipped)}[/]"
+    if trial.gap is None:
+        return "∞"
+    return f"{trial.gap:.3g}×" if trial.gap else "[red]passes[/]"

@@ -11,13 +11,14 @@ import torch
 from judge.arena import Array
 from judge.checker import QuickCheck, check, root_mean_square
 from judge.oracle import Truth
-from judge.problem import DType, Operator, TensorSpec, Tolerance, Workload
+from judge.problem import DType, Operator, TensorSpec, Workload
+from judge.tolerance import Oracle
 from judge.wire import ErrorReport
 from tests.judge.problems import small_problem
 from tests.truths import array, truths
 
 ROWS, COLS = 64, 256
-TOLERANCE = Tolerance()
+TOLERANCE = Oracle()
 
 
 def softmax(x: torch.Tensor) -> torch.Tensor:
@@ -37,6 +38,12 @@ def truth_of(
     module = ModuleType("reference")
     module.reference = function  # type: ignore[attr-defined]
     return truths(problem, workload, module, {"x": array(x)})["y"]
+
+
+def learnt(truth: Truth, u: float, tolerance: Oracle) -> QuickCheck:
+    quick = QuickCheck.learn(truth, u, tolerance)
+    assert quick is not None
+    return quick
 
 
 def judged(got: torch.Tensor, truth: Truth) -> ErrorReport | None:
@@ -108,10 +115,10 @@ def test_mutants_fail(name: str, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_fail_the_quick_comparison_too(name: str, x: torch.Tensor) -> None:
-    quick = QuickCheck.learn(truth_of(softmax, x), 2.0**-24, TOLERANCE)
+    quick = learnt(truth_of(softmax, x), 2.0**-24, TOLERANCE)
     fresh = torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(2))
-    assert quick.check("y", *map(array, (softmax(fresh), softmax(fresh)))) is None
-    assert quick.check("y", *map(array, (MUTANTS[name](fresh), softmax(fresh)))) is not None
+    assert quick.agrees(*map(array, (softmax(fresh), softmax(fresh))))
+    assert not quick.agrees(*map(array, (MUTANTS[name](fresh), softmax(fresh))))
 
 
 def test_the_report_says_where(x: torch.Tensor) -> None:
@@ -208,23 +215,23 @@ def test_every_floating_type_is_judged_at_its_own_precision(dtype: DType, x: tor
     report = judged(wrong, truth)
     assert report is not None
     assert report.index == (3, 5)
-    quick = QuickCheck.learn(truth, dtype.unit_roundoff, TOLERANCE)
-    assert quick.check("y", array(honest), array(honest)) is None
-    assert quick.check("y", array(wrong), array(honest)) is not None
+    quick = learnt(truth, dtype.unit_roundoff, TOLERANCE)
+    assert quick.agrees(array(honest), array(honest))
+    assert not quick.agrees(array(wrong), array(honest))
     wrong[3, 5] = math.nan
     assert judged(wrong, truth) is not None
-    assert quick.check("y", array(wrong), array(honest)) is not None
+    assert not quick.agrees(array(wrong), array(honest))
 
 
 def test_doubles_are_compared_as_doubles() -> None:
     """As floats, neighbours on either side of a rounding would be a whole float apart."""
     truth = Truth(np.ones(1), np.full(1, 2.0**-53), 2.0**-53, (1, 0.5, 0.6))
-    quick = QuickCheck.learn(truth, 2.0**-53, TOLERANCE)
+    quick = learnt(truth, 2.0**-53, TOLERANCE)
     halfway = 1 + 2.0**-24
     below, above = np.array([halfway]), np.array([np.nextafter(halfway, 2)])
     assert below.astype(np.float32) != above.astype(np.float32)
-    assert quick.check("y", below, above) is None
-    assert quick.check("y", below, above + 2.0**-40) is not None
+    assert quick.agrees(below, above)
+    assert not quick.agrees(below, above + 2.0**-40)
 
 
 def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
@@ -232,8 +239,8 @@ def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
     wrong = large.copy()
     wrong[7] *= 1.01
     quick = QuickCheck(2.0**-24, 1e-7, 16.0)
-    assert quick.check("y", large, large) is None
-    assert quick.check("y", wrong, large) is not None
+    assert quick.agrees(large, large)
+    assert not quick.agrees(wrong, large)
 
 
 @pytest.mark.parametrize("size", [1, 8191, 8192, 100_003])

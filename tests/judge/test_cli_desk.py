@@ -160,8 +160,12 @@ def test_a_package_whose_verdicts_are_right_is_verified(
     assert result.exit_code == 0
     assert "accepted/torch_mul.py" in result.stdout
     assert judge.calls[0][2] is Mode.RANKED
+    assert "y: one wrong element" in result.stdout
+    assert "smallest gap between a mutant and what is honest" in result.stdout
     document = shell.json("problem", "verify", str(folder))
     assert document["ok"] is True
+    assert document["certificate"]["gap"] >= 4
+    assert document["certificate"]["package_hash"] == document["hash"]
     assert document["submissions"][0]["permitted"] == ["AC"]
 
 
@@ -177,10 +181,23 @@ def test_a_package_whose_verdicts_are_wrong_is_not(
     assert "element gate" in document["submissions"][0]["complaint"]
 
 
+def test_a_package_whose_tolerance_stops_too_little_is_refused(
+    shell: Shell, judge: StandIn, tmp_path: Path
+) -> None:
+    loose = "tolerance: {kind: allclose, rtol: 0.5}\ncost:"
+    folder = write_package(tmp_path / "mine" / "row_scale", ("cost:", loose))
+    result = shell("problem", "verify", str(folder))
+    assert result.exit_code == 1
+    assert "mutant 'scaled by a per cent' of 'y' on 'large' passes" in result.stdout
+    assert "tighten the tolerance there" in result.stdout
+
+
 def test_only_what_is_asked_for_is_verified(shell: Shell, judge: StandIn, folder: Path) -> None:
     (folder / "submissions/accepted/other.py").write_text(SOURCE)
     shell("problem", "verify", str(folder), "--only", "accepted/other.py")
     assert [source.entry for _, source, _ in judge.calls] == ["other.py"]
+    document = shell.json("problem", "verify", str(folder), "--only", "accepted/other.py")
+    assert document["certificate"] is None
 
 
 def test_a_folder_that_is_no_package_is_explained(shell: Shell, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from judge.errors import BaselineFailed, ProblemError
 from judge.judging import JudgingOptions, judge
 from judge.oracle import Truth
 from judge.package import Package, load_package
-from judge.problem import Problem, Tolerance, Workload
+from judge.problem import Problem, Workload
 from judge.source import parse_upload
+from judge.tolerance import Oracle
 from judge.verdict import Mode, Verdict
 from judge.wire import JudgementResult
 from sandbox.bubblewrap import Bubblewrap
@@ -93,8 +94,8 @@ def test_integers_are_told_exactly_whatever_their_width(returned: str) -> None:
     truth = truth_of(f"def reference(x, k): return {returned}", x, "int32")
     assert truth.value.dtype == np.int64
     assert np.array_equal(truth.value, x * 3)
-    assert check("y", (x * 3).astype(np.int32), truth, Tolerance()) is None
-    assert check("y", (x * 3 + 1).astype(np.int32), truth, Tolerance()) is not None
+    assert check("y", (x * 3).astype(np.int32), truth, Oracle()) is None
+    assert check("y", (x * 3 + 1).astype(np.int32), truth, Oracle()) is not None
 
 
 def test_a_comparison_is_an_integer() -> None:
@@ -106,7 +107,7 @@ def test_a_comparison_is_an_integer() -> None:
 def test_an_integer_that_does_not_fit_the_declared_type_is_not_wrapped() -> None:
     x = np.full((1, 1), 1 << 40)
     truth = truth_of("def reference(x, k): return x + 5", x, "int32")
-    assert check("y", np.full((1, 1), 5, np.int32), truth, Tolerance()) is not None
+    assert check("y", np.full((1, 1), 5, np.int32), truth, Oracle()) is not None
 
 
 def test_floats_of_integers_are_told_as_doubles() -> None:
@@ -179,7 +180,7 @@ def test_inputs_that_do_not_fit_are_refused(made: str) -> None:
 
 def test_every_type_has_a_buffer_to_be_told_in() -> None:
     for dtype, wide in (("bfloat16", np.float64), ("int32", np.int64)):
-        _, told = oracle.layout(problem_of("float32", dtype).operator)
+        _, told = oracle.layout(problem_of("float32", dtype))
         assert element_type(told[0].dtype) == wide
 
 

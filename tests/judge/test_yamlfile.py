@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from judge.errors import ProblemError
-from judge.problem import Strict
+from judge.strict import Strict
 from judge.yamlfile import LIMIT_BYTES, dump_yaml, parse_yaml
 
 

@@ -13,6 +13,7 @@ from judge.checker import check, error_sizes, relative_error
 from judge.package import expectations
 from judge.problem import Workload
 from judge.source import read_source
+from judge.tolerance import Oracle
 from judge.verdict import Verdict
 from tests.problems import programs
 from tests.problems.programs import ROOT, SLUGS, Case, Solve, Tensors
@@ -51,11 +52,18 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("libraries")
 
 
+def tolerance(slug: str) -> Oracle:
+    rule = programs.package(slug).problem.tolerance
+    assert isinstance(rule, Oracle)
+    return rule
+
+
 def right(slug: str, given: Case, outputs: Tensors) -> bool:
-    problem = programs.package(slug).problem
+    rule = tolerance(slug)
+    outputs_of = programs.package(slug).problem.operator.outputs
     return all(
-        check(spec.name, array(got), truth, problem.tolerance) is None
-        for spec, got, truth in zip(problem.operator.outputs, outputs, given.truths, strict=True)
+        check(spec.name, array(got), truth, rule) is None
+        for spec, got, truth in zip(outputs_of, outputs, given.truths, strict=True)
     )
 
 
@@ -263,7 +271,7 @@ def test_timed_workload_passes_what_is_honest_and_nothing_else(
     for name, solve in {"baseline": baseline(slug), **solves}.items():
         outputs = programs.run(slug, solve, given)
         assert right(slug, given, outputs), name
-        allowed = programs.package(slug).problem.tolerance.element
+        allowed = tolerance(slug).element
         assert worst_element(given, outputs) <= allowed / 2, name
     for name, outputs in (lower_precision(slug, given) | damaged(slug, given)).items():
         assert not right(slug, given, outputs), name

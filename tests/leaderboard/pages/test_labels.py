@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 
-from judge.problem import ProblemLimits, Tolerance
+from judge.problem import ProblemLimits
+from judge.tolerance import Tolerance
 from judge.verdict import Language, Mode, Status, Verdict
 from leaderboard.pages.labels import LANGUAGES, Labels, chosen_language
 from leaderboard.pages.phrases import PHRASES
@@ -15,6 +17,11 @@ from tests.leaderboard.world import PROBLEM
 
 PAGES = Path(__file__).parents[3] / "leaderboard"
 SOURCES = [*(PAGES / "templates").glob("*.html"), *(PAGES / "pages").glob("*.py")]
+KINDS = get_args(get_args(Tolerance)[0])
+GATES = (
+    *("pattern", "element", "ratio", "share", "limit", "mean", "distribution", "independence"),
+    *("structure", "residual", "orthogonality", "check", "inputs", "guards", "late-write"),
+)
 BUILT = {
     *(f"verdict.{word.value}" for word in Verdict),
     *(f"status.{word.value}" for word in Status),
@@ -22,8 +29,8 @@ BUILT = {
     *(f"mode_hint.{word.value}" for word in Mode),
     *(f"language.{word.value}" for word in Language),
     *(f"limits.{name}" for name in ProblemLimits.model_fields),
-    *(f"tolerance.{name}" for name in Tolerance.model_fields),
-    *(f"gate.{name}" for name in ("pattern", "element", "ratio", "inputs", "guards", "late-write")),
+    *(f"tolerance.{name}" for kind in KINDS for name in kind.model_fields),
+    *(f"gate.{name}" for name in GATES),
     *(f"http.{status}" for status in (400, 403, 404, 405, 409, 413, 422, 429, 500, 503)),
     *("nav.login", "nav.register", "register.bad_name", "register.bad_password"),
 }

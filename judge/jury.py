@@ -1,0 +1,83 @@
+"""Are the outputs of one call right? By the problem's tolerance, whichever kind it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from judge.arena import Array
+from judge.backward import backward
+from judge.checker import findings
+from judge.findings import Findings
+from judge.oracle import Oracle, Truth
+from judge.problem import Problem
+from judge.statistical import statistical
+from judge.tolerance import Backward, Check, Statistical
+from judge.wire import ErrorReport
+
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a call's outputs are judged by.
+
+    Attributes:
+        truths: empty where the problem's own check looks at the outputs.
+    """
+
+    inputs: Arrays
+    truths: Mapping[str, Truth] = field(default_factory=dict)
+
+
+class Jury:
+    """Judges outputs of one workload."""
+
+    def __init__(self, problem: Problem, oracle: Oracle) -> None:
+        self._problem, self._oracle = problem, oracle
+
+    def hear(self, inputs: Arrays, rng: np.random.Generator) -> Evidence:
+        """Ask the reference about these inputs. Raises BaselineFailed if it fails."""
+        if isinstance(self._problem.tolerance, Check):
+            return Evidence(inputs)
+        return Evidence(inputs, self._oracle.truth(inputs, rng))
+
+    def findings(
+        self, evidence: Evidence, outputs: Arrays, previous: Arrays | None
+    ) -> tuple[Findings, ...]:
+        """How far the outputs are from what they may be.
+
+        Args:
+            previous: the same program's outputs of the last call.
+
+        Raises:
+            BaselineFailed: the problem's own check failed.
+        """
+        tolerance, specs = self._problem.tolerance, self._problem.operator.outputs
+        if isinstance(tolerance, Check):
+            return (self._oracle.judge(evidence.inputs, outputs),)
+        if isinstance(tolerance, Backward):
+            u = max(spec.dtype.unit_roundoff for spec in specs)
+            return (backward(tolerance, evidence.inputs, outputs, u),)
+        found = []
+        for spec in specs:
+            name, truth = spec.name, evidence.truths[spec.name]
+            rule = self._problem.tolerance_of(name)
+            if isinstance(rule, Statistical):
+                before = previous[name] if previous is not None else None
+                found.append(statistical(name, outputs[name], truth.value, before, rule.alpha))
+            elif not isinstance(rule, Backward | Check):
+                found.append(findings(name, outputs[name], truth, rule))
+        return tuple(found)
+
+    def report(
+        self, evidence: Evidence, outputs: Arrays, found: tuple[Findings, ...]
+    ) -> ErrorReport | None:
+        """The first fault, for the contestant; None if all is right."""
+        for one in found:
+            truth = evidence.truths.get(one.output)
+            want = truth.value if truth is not None else None
+            report = one.report(outputs.get(one.output), want)
+            if report is not None:
+                return report
+        return None
