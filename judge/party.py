@@ -16,7 +16,7 @@ from judge.arena import Arena, SharedMemory
 from judge.cores import Cores, environment, favour
 from judge.text import plain
 from judge.verdict import Language, Verdict
-from sandbox.base import Command, Resident, Sandbox
+from sandbox.base import Command, Resident, Sandbox, Unstoppable
 from sandbox.harness import protocol
 from sandbox.harness.protocol import Arg, Op
 from sandbox.limits import Limits
@@ -195,7 +195,11 @@ class Party:
                 if patient:
                     time.sleep(0.002)
         end = clock()
-        self._resident.stop()
+        try:
+            self._resident.stop()
+        except Unstoppable:
+            # Threads that are deep in system calls: its own doing, and its own time.
+            return self._give_up(clock() - start)
         charged_ns = clock() - start
         self.stopped = True
         return self._reply(end - start, charged_ns)

@@ -14,6 +14,10 @@ class SandboxError(Exception):
     """The sandbox itself could not do its work. Never raised because the program inside failed."""
 
 
+class Unstoppable(SandboxError):
+    """A program did not stop in time; it must be destroyed. Whose fault that is, it leaves open."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run inside.

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.base import SandboxError
+from sandbox.base import Unstoppable
 
 _STOP_TIMEOUT_S = 2.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -61,7 +61,7 @@ class Threads:
 
         Only a running thread can make another. So it is proof when, after the last known thread was
         seen stopped, the kernel counts (or lists) no more threads than were seen stopped.
-        Raises SandboxError after `timeout_s`.
+        Raises Unstoppable after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         halted: set[str] = set()
@@ -96,7 +96,7 @@ class Threads:
             if state == b"T" or (state == b"Z" and tid == self._leader):
                 return True
             if time.monotonic() > deadline:
-                raise SandboxError(f"thread {tid} did not stop (state {state.decode()})")
+                raise Unstoppable(f"thread {tid} did not stop (state {state.decode()})")
             os.sched_yield()
         return False
 
