@@ -108,12 +108,17 @@ def rebuild_all(
 
 
 def entries(
-    session: Session, problem: str, device: str, leader: tuple[float, int] | None = None
+    session: Session,
+    problem: str,
+    device: str,
+    leader: tuple[float, int] | None = None,
+    chunk_rows: int = _CHUNK,
 ) -> Iterator[Entry]:
     """The rows of a board, best first, read a few at a time.
 
     Args:
         leader: score and number of the first one wanted; without it, from the top.
+        chunk_rows: how many are read at a time.
     """
     score, number = col(Standing.score), col(Standing.number)
     query = (
@@ -121,13 +126,13 @@ def entries(
         .join(User, col(User.id) == Standing.user_id)
         .where(Standing.problem == problem, Standing.device == device)
         .order_by(score.desc(), number)
-        .limit(_CHUNK)
+        .limit(chunk_rows)
     )
     place = leader and (score <= leader[0]) & ((score < leader[0]) | (number >= leader[1]))
     while True:
         chunk = session.exec(query if place is None else query.where(place)).all()
         yield from (_entry(row, name) for row, name in chunk)
-        if len(chunk) < _CHUNK:
+        if len(chunk) < chunk_rows:
             return
         last = chunk[-1][0]
         place = (score <= last.score) & ((score < last.score) | (number > last.number))

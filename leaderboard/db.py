@@ -95,7 +95,10 @@ def _engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     # As many connections as the web server has threads, so that none waits for another's request.
-    pool: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_timeout": 10}
+    # The one used last comes first: what it has read of the database is still in its cache.
+    pool: dict[str, Any] = {
+        "pool_size": 10, "max_overflow": 40, "pool_timeout": 10, "pool_use_lifo": True,
+    }  # fmt: skip
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, **pool)
     if parsed.database:

@@ -28,8 +28,8 @@ def shown(world: World, limit: int) -> list[plainly.Line]:
     lines: list[plainly.Line] = []
     after: str | None = None
     while True:
-        query = f"limit={limit}&after={after}" if after else f"limit={limit}"
-        response = world.get(f"/standings/{PROBLEM}/cpu?{query}")
+        query = {"limit": str(limit)} | ({"after": after} if after else {})
+        response = world.client.get(f"{API}/standings/{PROBLEM}/cpu", params=query)
         assert response.status_code == 200, response.text
         page = wire.Standings.model_validate_json(response.content)
         assert sum(entry.kind == "user" for entry in page.entries) <= limit
