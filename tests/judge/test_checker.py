@@ -238,7 +238,7 @@ def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
     large = np.full(20_000, 1e30, np.float32)
     wrong = large.copy()
     wrong[7] *= 1.01
-    quick = QuickCheck(2.0**-24, 1e-7, 16.0)
+    quick = QuickCheck(2.0**-24, 1e-7, 16.0, math.inf)
     assert quick.agrees(large, large)
     assert not quick.agrees(wrong, large)
 
