@@ -185,10 +185,12 @@ def redacted(run: Run) -> Run:
     """A run without what could carry hidden inputs to the contestant.
 
     Once a hidden input has been shown to the program, its own words (an exception's text) could
-    carry it out, on any workload; of a hidden workload only gate and magnitude are told.
+    carry it out, on any workload; of a hidden workload only gate and magnitude are told, the
+    latter to one digit: the program chooses its error, and with it all the others.
     """
     message = "" if run.verdict is Verdict.RTE else run.message.partition("\n")[0][:200]
     error = run.error
     if error is not None and run.hidden:
-        error = ErrorReport(gate=error.gate, max_error=error.max_error)
+        size = None if error.max_error is None else float(f"{error.max_error:.0e}")
+        error = ErrorReport(gate=error.gate, max_error=size)
     return run.model_copy(update={"message": message, "error": error})

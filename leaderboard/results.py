@@ -150,9 +150,12 @@ def _visible(run: wire.Run, position: int, *, owner: bool) -> wire.Run:
     """What a reader may know of a run. Of a hidden workload nobody learns the shape."""
     update: dict[str, Any] = {}
     if not owner:
-        update = {"message": "", "error": None}
+        update = {"message": "", "error": None, "margins": {}}
     if run.hidden:
+        # How near the tolerance it came is a number that the program itself can choose, and so
+        # could carry hidden inputs out.
         update |= {
+            "margins": {},
             "workload": f"hidden-{position + 1}",
             "dims": {},
             "attributes": {},
