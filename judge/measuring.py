@@ -203,10 +203,11 @@ def redacted(run: Run) -> Run:
 
     Once a hidden input has been shown to the program, its own words (an exception's text), and the
     place and value of a wrong element, could carry it out, on any workload: only gate and magnitude
-    are told.
+    are told, the latter to one digit: the program chooses its error, and with it all the others.
     """
     message = _own_words(run.verdict, run.message)
     error = run.error
     if error is not None:
-        error = ErrorReport(gate=error.gate, max_error=error.max_error)
+        size = None if error.max_error is None else float(f"{error.max_error:.0e}")
+        error = ErrorReport(gate=error.gate, max_error=size)
     return run.model_copy(update={"message": message, "error": error})

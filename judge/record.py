@@ -154,6 +154,7 @@ def redacted(run: Run, position: int) -> Run:
             "gflops": None,
             "gbps": None,
             "roofline": None,
+            "margins": {},
             "candidate_samples_ns": (),
             "baseline_samples_ns": (),
         }

@@ -182,9 +182,12 @@ def _with_samples(run: wire.Run, raw: str) -> wire.Run:
 def _visible(run: wire.Run, position: int, *, owner: bool) -> wire.Run:
     """What a reader may know of a run. Of a hidden workload nobody learns the shape."""
     shown = redacted(run, position) if run.hidden else run
-    update: dict[str, Any] = {}
+    # To one digit: how near the tolerance it comes is a number that the program itself can choose,
+    # and so could carry hidden inputs out.
+    margins = {gate: float(f"{share:.0e}") for gate, share in shown.margins.items()}
+    update: dict[str, Any] = {"margins": margins}
     if not owner:
-        update = {"message": "", "error": None}
+        update = {"message": "", "error": None, "margins": {}}
     elif run.hidden and run.error is not None:
         update["error"] = wire.ErrorReport(
             gate=run.error.gate,

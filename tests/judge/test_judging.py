@@ -252,6 +252,11 @@ def test_a_wrong_hidden_workload_tells_gate_and_magnitude_only(judged: Judge) ->
     assert run.error is not None
     assert run.error.gate == "element"
     assert (run.error.index, run.error.expected, run.error.got) == (None, None, None)
+    assert run.error.share_wrong is None
+    size = run.error.max_error
+    assert size is not None
+    assert size > 1
+    assert size == float(f"{size:.0e}"), "digits that the program chose"
 
 
 def test_rounds_end_when_the_interval_is_narrow_or_at_the_cap(judged: Judge) -> None:

@@ -289,6 +289,8 @@ def test_the_author_sees_everything_but_the_hidden_workload(world: World) -> Non
     assert large.error is not None
     assert large.error.index == (1, 2)
     assert large.message == "fast"
+    assert large.margins == {"y:element": 0.4}
+    assert secret.margins == {}
     assert tiny.dims == {"rows": 2, "cols": 3}
     assert secret.workload == "hidden-3"
     assert secret.speedup is not None
@@ -302,7 +304,7 @@ def test_nobody_learns_the_hidden_shape(world: World) -> None:
     for viewer in (alice, world.person("bob"), None):
         result = world.get(f"/submissions/{submission}", viewer).json()["result"]
         text = str(result["runs"][2])
-        for secret in ("509", "1021", "secret", "0.125", "2.5", "3.5", "508"):
+        for secret in ("509", "1021", "secret", "0.125", "2.5", "3.5", "508", "0.375"):
             assert secret not in text
 
 
@@ -322,7 +324,7 @@ def test_others_see_verdict_and_speedups_and_no_more(world: World, viewer: str |
     assert [r.speedup is not None for r in detail.result.runs] == [False, True, True]
     assert all(r.error is None and r.message == "" for r in detail.result.runs)
     assert all(r.candidate_samples_ns == () for r in detail.result.runs)
-    for secret in ("the log", "printed", "leaked", "fast"):
+    for secret in ("the log", "printed", "leaked", "fast", "0.375"):
         assert secret not in response.text
 
 
