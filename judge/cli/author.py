@@ -1,7 +1,7 @@
 """What problem authors do: verify a package."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -9,6 +9,9 @@ from rich.table import Table
 from judge.cli.options import Sandbox
 from judge.cli.output import ERROR, OK, Json, make_output, needs
 from judge.cli.render import ratio, show_certificate, verdict_text
+
+if TYPE_CHECKING:
+    from judge.verify import Verified
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A problem package.")]
 Only = Annotated[
@@ -60,15 +63,7 @@ def verify(
         "problem": package.slug,
         "hash": package.hash,
         "ok": ok,
-        "submissions": [
-            {
-                "path": entry.expectation.path,
-                "permitted": sorted(entry.expectation.permitted),
-                "complaint": entry.complaint,
-                "result": entry.result,
-            }
-            for entry in verified
-        ],
+        "submissions": [_document(entry) for entry in verified],
         "certificate": certificate,
     }
 
@@ -79,3 +74,12 @@ def verify(
 
     output.result(document, show)
     raise typer.Exit(OK if ok else ERROR)
+
+
+def _document(entry: "Verified") -> dict[str, object]:
+    return {
+        "path": entry.expectation.path,
+        "permitted": sorted(entry.expectation.permitted),
+        "complaint": entry.complaint,
+        "result": entry.result,
+    }

@@ -268,14 +268,14 @@ def test_the_workers_token_is_not_in_it(saved: Path, world: World) -> None:
         assert not any(secret in opened.read(name) for name in opened.namelist())
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_copy_of_the_file_of_sqlite_would_not_do(world: World, tmp_path: Path) -> None:
     """Why there is a command for it: what was written last is not in the file."""
-    url = world.services.db.engine.url
-    if url.get_backend_name() != "sqlite" or url.database is None:
-        pytest.skip("only SQLite is a file")
+    path = world.services.db.engine.url.database
+    assert path is not None
     world.judge(world.person("alice"), 2.0)
     copy = tmp_path / "copy.db"
-    copy.write_bytes(Path(url.database).read_bytes())
+    copy.write_bytes(Path(path).read_bytes())
 
     with sqlite3.connect(copy) as connection:
         [(people,)] = connection.execute("SELECT count(*) FROM user_account WHERE name = 'alice'")

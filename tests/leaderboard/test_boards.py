@@ -227,10 +227,9 @@ def statements(world: World, act: Callable[[], object]) -> list[tuple[str, Any]]
     return seen
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nothing_a_visitor_asks_for_reads_the_whole_history(world: World) -> None:
-    """As SQLite, which plans without statistics, explains it."""
-    if world.services.db.engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL plans by statistics, and reads tables as small as these whole")
+    """As SQLite explains it; PostgreSQL plans by statistics, and reads small tables whole."""
     alice = world.person("alice")
     judged, waiting = world.judge(alice, 2.0), world.submit(alice)
     of_alice, here = {"user": "alice"}, {"problem": PROBLEM}
