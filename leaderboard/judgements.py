@@ -106,7 +106,7 @@ def claim(
             status=409,
             code="already-claimed",
         )
-    return _claim(session, judgement, token, lease_s, seed)
+    return _claim(session, judgement, token, lease_s).model_copy(update={"seed": seed})
 
 
 def heartbeat(
@@ -368,9 +368,7 @@ def _end_as_error(session: Session, failed: Judgement, reason: str, now: datetim
     _move(session, (Judgement.id == failed.id, col(Judgement.is_current)), **values)
 
 
-def _claim(
-    session: Session, judgement: Judgement, token: str, lease_s: float, seed: str
-) -> wire.Claim:
+def _claim(session: Session, judgement: Judgement, token: str, lease_s: float) -> wire.Claim:
     submission = session.exec(
         select(Submission).where(Submission.id == judgement.submission_id)
     ).one()
@@ -390,7 +388,6 @@ def _claim(
         device=submission.device,
         mode=submission.mode,
         language=submission.language,
-        seed=seed,
         files=tuple(wire.SourceFile(path=f.path, content=f.content) for f in files),
     )
 
