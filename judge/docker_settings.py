@@ -55,7 +55,7 @@ class DockerSettings(BaseSettings):
     image: str = ""
     runtime: str | None = None
     build_runtime: str | None = None
-    warm: Annotated[int, Field(ge=0, le=64)] = 2
+    warm: Annotated[int, Field(ge=0, le=64)] = 3
     gpus: Words = ()
     ascend: Words = ()
     devices: Words = ()

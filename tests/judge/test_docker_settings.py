@@ -32,7 +32,7 @@ def asked(command: Command | None = None) -> dict[str, Any]:
 def test_without_settings_there_is_no_device() -> None:
     host = asked()["HostConfig"]
     assert host["Devices"] == host["DeviceRequests"] == []
-    assert docker_settings.docker_settings().warm == 2
+    assert docker_settings.docker_settings().warm == 3
 
 
 @pytest.mark.parametrize(
