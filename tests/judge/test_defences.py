@@ -83,7 +83,7 @@ def look_once(patch: Patch) -> None:
 
 def trust_the_baseline_only_at_first(patch: Patch) -> None:
     """Only the first calls are verified."""
-    patch.setattr(QuickCheck, "check", lambda *_: None)
+    patch.setattr(QuickCheck, "agrees", lambda *_: True)
     patch.setattr(Session, "_rarely", lambda *_: False)
 
 
