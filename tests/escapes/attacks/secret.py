@@ -136,7 +136,7 @@ def attack():
 import gc
 def attack():
     for name in list(sys.modules):
-        if name.split(".")[0] in ("judge", "leaderboard", "torch", "reference"):
+        if name.split(".")[0] in ("judge", "leaderboard", "reference", "oracle_program"):
             escaped(f"module {name}")
     for found in gc.get_objects():
         if isinstance(found, dict):
