@@ -225,8 +225,8 @@ def age(saved: Path) -> None:
     manifest["schema_version"] = "0001"
     manifest["tables"] = [t for t in manifest["tables"] if t["name"] != "audit_entry"]
     [judgement] = [t for t in manifest["tables"] if t["name"] == "judgement"]
-    names = list(judgement["columns"])
-    kept = [i for i, name in enumerate(names) if name not in ("user_id", "number")]
+    names, later = list(judgement["columns"]), ("user_id", "number", "commitment")
+    kept = [i for i, name in enumerate(names) if name not in later]
     judgement["columns"] = {names[i]: judgement["columns"][names[i]] for i in kept}
     lines = [json.loads(line) for line in members["tables/judgement.jsonl"].splitlines()]
     content = b"".join(json.dumps([line[i] for i in kept]).encode() + b"\n" for line in lines)
