@@ -10,6 +10,9 @@ from sandbox.base import Command, SandboxError
 from sandbox.limits import Limits
 
 WORK = "/work"
+PRIVATE = (WORK, "/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
+"""What leads into the work directory."""
+
 HARNESS_ROOT = "/.opjudge"
 
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

@@ -49,7 +49,9 @@ class Template:
         self._seccomp, self._network = seccomp, network
         self._environment = dict(environment)
         self._kept = tuple(
-            str(path) for path in jail.interpreter_paths() if path.is_relative_to(jail.WORK)
+            str(path)
+            for path in jail.interpreter_paths()
+            if any(path.is_relative_to(place) for place in jail.PRIVATE)
         )
         self._maker = os.getpid()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -62,18 +62,23 @@ def no_guards(patch: Patch) -> None:
     patch.setattr(Arena, "guards_intact", lambda *_: True)
 
 
+def but_the_first() -> Callable[[BubblewrapResident], bool]:
+    """Tells all others from the candidate, whose harness is the first to be ready and stopped."""
+    stopped: list[int] = []
+
+    def other(resident: BubblewrapResident) -> bool:
+        stopped.append(resident.pid)
+        return resident.pid != stopped[0]
+
+    return other
+
+
 def look_late(patch: Patch) -> None:
     """A judge that stamps, then takes its time before it stops the program and looks."""
-    stop = BubblewrapResident.stop
-    candidates: list[int] = []
+    stop, others = BubblewrapResident.stop, but_the_first()
 
     def late(self: BubblewrapResident) -> None:
-        candidates.append(self.pid)  # whose harness is the first to be ready
-        while (
-            self.pid == candidates[0]
-            and self.alive()
-            and len(os.listdir(f"/proc/{self.pid}/task")) > 1
-        ):
+        while not others(self) and self.alive() and len(os.listdir(f"/proc/{self.pid}/task")) > 1:
             pass  # its threads are still at work
         stop(self)
 
@@ -257,7 +262,8 @@ extern "C" void solve(const float* x, float* y, int64_t rows, int64_t cols, doub
 
     patch.setattr(tracks, "write_inputs", at_leisure)
     assert judged(text, "s.cpp", Mode.TEST).verdict is Verdict.AC
-    patch.setattr(BubblewrapResident, "stop", lambda _self: None)
+    stop, others = BubblewrapResident.stop, but_the_first()
+    patch.setattr(BubblewrapResident, "stop", lambda self: stop(self) if others(self) else None)
     assert judged(text, "s.cpp", Mode.TEST).verdict is Verdict.WA
 
 
