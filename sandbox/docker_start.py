@@ -22,8 +22,6 @@ from sandbox.docker_resident import DockerTree, group_of
 from sandbox.limits import Limits
 from sandbox.process import Handle, Threads
 
-_FOLDER_MODE = 0o777
-
 
 @dataclass(frozen=True, slots=True)
 class Starter:
