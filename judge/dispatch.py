@@ -101,9 +101,6 @@ class Dispatcher:
     @contextmanager
     def ready(self) -> Iterator[Work]:
         """Around every judgement, in the parent: everything the child will need."""
-        self.deliver_spool()
-        self._refill()
-        self._hygiene.settle()
         work = Work(
             settings=self._settings,
             connect=self._connect,
@@ -152,17 +149,21 @@ class Dispatcher:
 
     def _cycle(self) -> None:
         self._take_signals()
-        self._refill()
-        self.deliver_spool()
+        self.prepare()
         claim = self._poll()
         if claim is not None:
             self._judge(claim)
         elif self._settings.redis_url is None or not self._listen(self._settings.redis_url):
             self._idle()
 
-    def _refill(self) -> None:
-        """Have warm starts ready. In the parent: what it starts outlives a judgement."""
+    def prepare(self) -> None:
+        """What takes time and can be done before there is work.
+
+        In the parent: sandboxes kept for warm starts outlive a judgement.
+        """
+        self.deliver_spool()
         self._sandbox.refill(environment())
+        self._hygiene.settle()
 
     def _poll(self) -> Claim | None:
         """Ask the service for work; without an answer there is none."""
@@ -286,6 +287,7 @@ class RedisWorker(RQWorker):
             super().execute_job(job, queue)
         if self._owner.stopping:
             raise StopRequested
+        self._owner.prepare()
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """RQ would quit over a lost Redis here, and leave the work-horse running."""

@@ -162,7 +162,7 @@ class EventHub:
     def __init__(
         self,
         refresh_s: float,
-        pause_s: float = 0.2,
+        pause_s: float = 0.03,
         queue_s: tuple[float, float] = (1.0, 5.0),
     ) -> None:
         self._refresh_s = refresh_s

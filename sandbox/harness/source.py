@@ -7,6 +7,7 @@ each problem, and exits with 1 if there was one.
 """
 
 import ast
+import os
 import sys
 from collections.abc import Iterator
 
@@ -108,4 +109,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # Nothing of ours waits for an interpreter's orderly end, which takes 0.3 s with torch imported.
+    os._exit(code)
