@@ -22,6 +22,7 @@ from sandbox.harness.protocol import TensorArg
 PAGE_BYTES = 4096
 GUARD_BYTES = PAGE_BYTES
 ALIGNMENT = 64
+GLIMPSE_PAGES = 16
 
 Bytes = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -36,8 +37,13 @@ _NAN = {
 }
 
 
-_memcmp = ctypes.CDLL(None).memcmp
+_libc = ctypes.CDLL(None, use_errno=True)
+_memcmp = _libc.memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+_fallocate = _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 def element_type(dtype: DType) -> np.dtype[Any]:
@@ -68,6 +74,13 @@ class SharedMemory:
         os.ftruncate(self.fd, size)
         fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
         self.map = mmap.mmap(self.fd, size)
+
+    def wipe(self) -> None:
+        """Give all pages back: what is read from here on is 0, until it is written."""
+        punch = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
+        if _fallocate(self.fd, punch, 0, self.size):
+            code = ctypes.get_errno()
+            raise OSError(code, f"fallocate: {os.strerror(code)}")
 
     def close(self) -> None:
         """Give the pages back; they go when the sandbox is gone as well."""
@@ -105,6 +118,13 @@ class Placement:
         return self.inputs + self.outputs
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Parts of what a buffer held: offset and bytes. All of it, if it is small."""
+
+    parts: tuple[tuple[int, bytes], ...]
+
+
 class Arena:
     """The data pages shared with one party."""
 
@@ -112,6 +132,7 @@ class Arena:
         self.memory = SharedMemory("arena", size)
         self._bytes: Bytes = np.frombuffer(self.memory.map, np.uint8)
         self._used = self._most = 0
+        self._placements: list[Placement] = []
 
     @property
     def size(self) -> int:
@@ -130,12 +151,23 @@ class Arena:
     def rewind(self, used: int) -> None:
         """Give out again what was given out since; the buffers there share their pages."""
         self._used = used
+        self._placements = [p for p in self._placements if p.buffers[0].offset < used]
+
+    def wipe(self) -> None:
+        """Other pages, empty but for the guards, under the same buffers."""
+        self.memory.wipe()
+        for placement in self._placements:
+            self._write_guards(placement)
 
     def write(self, data: bytes) -> TensorArg:
         """Put raw bytes into the arena (an artifact) and say where they lie."""
-        offset = self._take(len(data))
-        self._bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
-        return TensorArg("int32", offset, (len(data),))
+        where = TensorArg("int32", self._take(len(data)), (len(data),))
+        self.rewrite(where, data)
+        return where
+
+    def rewrite(self, where: TensorArg, data: bytes) -> None:
+        """Put raw bytes where `write` has put them before."""
+        self._bytes[where.offset : where.offset + len(data)] = np.frombuffer(data, np.uint8)
 
     def place(
         self,
@@ -163,9 +195,8 @@ class Arena:
             placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
         guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
         placement = Placement(tuple(placed[: len(inputs)]), tuple(placed[len(inputs) :]), guard)
-        for buffer in placement.buffers:
-            for band in self._guards(buffer):
-                band[:] = guard[: len(band)]
+        self._write_guards(placement)
+        self._placements.append(placement)
         return placement
 
     def view(self, buffer: Buffer) -> Bytes:
@@ -176,10 +207,28 @@ class Arena:
         """Fill the buffer with a contiguous array of its type and shape."""
         self.view(buffer)[:] = raw(array)
 
+    def array(self, buffer: Buffer) -> Array:
+        """What the buffer holds, live, in its type and shape."""
+        return self.view(buffer).view(element_type(buffer.spec.dtype)).reshape(buffer.shape)
+
     def take(self, buffer: Buffer) -> Array:
         """A private copy of what the buffer holds."""
-        copy = self.view(buffer).copy()
-        return copy.view(element_type(buffer.spec.dtype)).reshape(buffer.shape)
+        return self.array(buffer).copy()
+
+    def glimpse(self, buffer: Buffer, rng: np.random.Generator) -> "Glimpse":
+        """Enough of what the buffer holds to notice later that somebody wrote there."""
+        pages = -(-buffer.nbytes // PAGE_BYTES)
+        if pages <= GLIMPSE_PAGES:
+            return Glimpse(((0, self.view(buffer).tobytes()),))
+        inner = rng.integers(1, pages - 1, GLIMPSE_PAGES - 2) * PAGE_BYTES
+        starts = (0, *map(int, inner), buffer.nbytes - PAGE_BYTES)
+        view = self.view(buffer)
+        return Glimpse(tuple((at, view[at : at + PAGE_BYTES].tobytes()) for at in starts))
+
+    def shows(self, buffer: Buffer, glimpse: "Glimpse") -> bool:
+        """Whether the buffer still holds what was seen there."""
+        view = self.view(buffer)
+        return all(view[at : at + len(seen)].tobytes() == seen for at, seen in glimpse.parts)
 
     def holds(self, buffer: Buffer, array: Array) -> bool:
         """Whether the buffer holds exactly this contiguous array, bit for bit."""
@@ -212,6 +261,11 @@ class Arena:
     def close(self) -> None:
         self._bytes = np.empty(0, np.uint8)
         self.memory.close()
+
+    def _write_guards(self, placement: Placement) -> None:
+        for buffer in placement.buffers:
+            for band in self._guards(buffer):
+                band[:] = placement.guard[: len(band)]
 
     def _guards(self, buffer: Buffer) -> tuple[Bytes, Bytes]:
         start, end = buffer.offset, buffer.offset + buffer.nbytes

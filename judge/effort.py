@@ -15,6 +15,7 @@ class Effort:
         min_rounds, max_rounds: of a timed workload.
         half_width: stop when half the interval of the log speed-up is below this.
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
+        life: at least and at most how many rounds of each workload one process serves.
         oracle_share: share of timed rounds checked against the oracle, beyond the first.
     """
 
@@ -23,6 +24,7 @@ class Effort:
     max_rounds: int = 150
     half_width: float = 0.004
     budget_s: float = 4.0
+    life: tuple[int, int] = (10, 20)
     oracle_share: float = 0.03
 
 

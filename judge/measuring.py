@@ -23,7 +23,7 @@ from judge.tracks import Track, make_side
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import ErrorReport, Overhead, Run
 
-_ABSENT_NS = 20_000_000
+_ABSENT_NS = 100_000_000
 """More than all answers that there is no `prepare` take together."""
 
 

@@ -9,7 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from judge.arena import Arena, SharedMemory
@@ -63,6 +64,16 @@ class Reply:
     absent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Artifact:
+    """What was loaded: the bytes, where they lie in the arena, and the request."""
+
+    data: bytes
+    where: protocol.TensorArg
+    request: bytes
+    limit_s: float
+
+
 class Party:
     """A harness under the judge's clock. Use as a context manager.
 
@@ -90,7 +101,11 @@ class Party:
         self._cores: Cores | None = None
         self._outcome: Outcome | None = None
         self.stopped = False
-        self._resident: Resident = sandbox.start(self._command(library, threads), limits)
+        self._artifact: _Artifact | None = None
+        self._earlier: Outcome | None = None
+        command = self._command(library, threads)
+        self._start = partial(sandbox.start, command, limits)
+        self._resident: Resident = self._start()
 
     def _command(self, library: Library, threads: int) -> Command:
         fds = (self._control.fd, self.arena.memory.fd)
@@ -129,12 +144,32 @@ class Party:
         limit_s: float,
     ) -> Reply:
         """Hand the built submission over and have it imported."""
-        args = (
-            self.arena.write(artifact),
-            int(language is Language.CPP),
-            int(directives.get("arrays") == "numpy"),
-        )
-        return self.request(Op.LOAD, protocol.encode(args), limit_s)
+        where = self.arena.write(artifact)
+        kind = (int(language is Language.CPP), int(directives.get("arrays") == "numpy"))
+        self._artifact = _Artifact(artifact, where, protocol.encode((where, *kind)), limit_s)
+        return self.request(Op.LOAD, self._artifact.request, limit_s)
+
+    def restart(self) -> Reply:
+        """End the program and load it anew: another sandbox, other pages, the same buffers.
+
+        Raises ValueError if there is nothing loaded.
+        """
+        if self._artifact is None:
+            raise ValueError("nothing was loaded that could be loaded again")
+        self._earlier = _together(self._earlier, self._resident.end())
+        self.arena.wipe()
+        self._page[:] = bytes(len(self._page))
+        self._sequence, self._quiet_ns = protocol.BOOT, 0
+        self._slots.clear()
+        self.stopped = False
+        self._resident = self._start()
+        reply = self.ready()
+        if reply.failure is not None:
+            return reply
+        if self._cores is not None:
+            self.pin(self._cores)
+        self.arena.rewrite(self._artifact.where, self._artifact.data)
+        return self.request(Op.LOAD, self._artifact.request, self._artifact.limit_s)
 
     def prepare(self, args: Sequence[Arg], limit_s: float) -> Reply:
         """Call `prepare`, if the submission has one."""
@@ -249,9 +284,12 @@ class Party:
         return Reply(ns, ns, verdict, explain(outcome))
 
     def end(self) -> Outcome:
-        """Destroy the sandbox and give the pages back; idempotent."""
+        """Destroy the sandbox and give the pages back; idempotent.
+
+        The outcome is that of the last process, with what earlier ones printed and used.
+        """
         if self._outcome is None:
-            self._outcome = self._resident.end()
+            self._outcome = _together(self._earlier, self._resident.end())
             self._words.release()
             self._page.release()
             self._control.close()
@@ -263,6 +301,19 @@ class Party:
 
     def __exit__(self, *_exc: object) -> None:
         self.end()
+
+
+def _together(earlier: Outcome | None, last: Outcome) -> Outcome:
+    if earlier is None:
+        return last
+    return replace(
+        last,
+        stdout=earlier.stdout + last.stdout,
+        stderr=earlier.stderr + last.stderr,
+        wall_s=earlier.wall_s + last.wall_s,
+        cpu_s=earlier.cpu_s + last.cpu_s,
+        peak_bytes=max(earlier.peak_bytes, last.peak_bytes),
+    )
 
 
 def explain(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ order), another one a single call. Every call has fresh inputs, poisoned outputs
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from sandbox.harness.protocol import Op
 
 REPORT_EVERY_S = 0.1
 
+_CHEAP_S = 0.5
+"""What starting a process may take without having to be made up for by how long it lives."""
+
 Report = Callable[[Progress], None]
 
 
@@ -33,6 +37,28 @@ class Failed(Exception):
     def __init__(self, verdict: Verdict, message: str, error: ErrorReport | None = None) -> None:
         super().__init__(message)
         self.verdict, self.message, self.error = verdict, message, error
+
+
+@dataclass
+class _Process:
+    """The present process of either side.
+
+    Attributes:
+        until: the turn after which it has served enough.
+        turns: passes over the workloads so far, earlier processes included.
+        setup_s: what starting it and its `prepare` took.
+    """
+
+    until: int
+    turns: int = 0
+    setup_s: float = 0.0
+    began_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def worn(self) -> bool:
+        """Whether another one is due; a costly start has to be worth it first."""
+        lived_s = time.perf_counter() - self.began_s
+        return self.turns >= self.until and lived_s > 2 * (self.setup_s - _CHEAP_S)
 
 
 class Session:
@@ -57,6 +83,7 @@ class Session:
         self._candidate, self._baseline = candidate, baseline
         self._tracks = all_tracks
         self._reported_s = 0.0
+        self._process = _Process(until=self._life())
         self.null_ns: list[int] = []
         self.kernel_ns = 0
         self.prepare_ns = 0
@@ -66,21 +93,59 @@ class Session:
     def run(self) -> None:
         """Serve the whole stream. Raises Failed at the candidate's first failure."""
         for track in self._stream():
-            started = time.perf_counter()
-            self._tell(track)
             with self._blaming(track):
+                if self._process.worn:
+                    self._restart()
+                self._tell(track)
+                started, setup_s = time.perf_counter(), self._process.setup_s
                 if track.baseline is None:
                     self._single(track)
                 else:
                     self._round(track, track.baseline)
-            track.spent_s += time.perf_counter() - started
+                setup_s = self._process.setup_s - setup_s
+                track.spent_s += time.perf_counter() - started - setup_s
+        self._last_look()
+        for track in self._tracks:
+            track.verdict = Verdict.AC
+
+    def _last_look(self) -> None:
+        """Before the processes end: late writes, and limits exceeded."""
         for track in self._tracks:
             with self._blaming(track):
-                for side in filter(None, (track.candidate, track.baseline)):
+                for side in track.sides:
                     self._late_write(side, side.places)
                 if (failed := self._over_limit()) is not None:
                     raise failed
-            track.verdict = Verdict.AC
+
+    def _restart(self) -> None:
+        """Go on with new processes on both sides, in new pages.
+
+        What a process happens to get (pages, addresses) moves its times by a per cent or so, for as
+        long as it lives; and no program can tell how many calls it has before it.
+        """
+        started = time.perf_counter()
+        self._last_look()
+        for party in (self._baseline, self._candidate):
+            self._reloaded(party, party.restart())
+        for side in (side for track in self._tracks for side in track.sides):
+            side.renew()
+        self._process = _Process(
+            until=self._process.turns + self._life(),
+            turns=self._process.turns,
+            setup_s=time.perf_counter() - started,
+        )
+
+    def _life(self) -> int:
+        """How many rounds of each workload the next process gets."""
+        low, high = self._effort.life
+        return int(self._rng.integers(low, high + 1))
+
+    def _reloaded(self, party: Party, reply: Reply) -> None:
+        if reply.failure is None:
+            return
+        if party is self._baseline:
+            raise BaselineFailed(f"the baseline did not load again: {reply.message}")
+        raise Failed(reply.failure, f"while loading the submission again: {reply.message}")
 
     @contextmanager
     def _blaming(self, track: Track) -> Iterator[None]:
@@ -103,15 +168,15 @@ class Session:
 
     def _stream(self) -> Iterator[Track]:
         """Tracks in the order of their calls: everything once, then on until each is done."""
-        turn = 0
         while active := [t for t in self._tracks if not self._finished(t)]:
             for i in self._rng.permutation(len(active)):
                 track = active[i]
                 # Checks of untimed workloads are spread over the timed rounds.
-                if turn and track.baseline is None and self._timing() and self._rng.random() > 0.2:
+                spread = self._process.turns and track.baseline is None and self._timing()
+                if spread and self._rng.random() > 0.2:
                     continue
                 yield track
-            turn += 1
+            self._process.turns += 1
 
     def _timing(self) -> bool:
         return any(t.baseline is not None and not t.done for t in self._tracks)
@@ -168,7 +233,7 @@ class Session:
 
     def _verify(self, track: Track, side: Side, evidence: Evidence, outputs: Arrays) -> None:
         found = track.jury.findings(evidence, outputs, side.previous)
-        side.previous = outputs
+        side.previous = {name: output.copy() for name, output in outputs.items()}
         report = track.jury.report(evidence, outputs, found)
         if report is None:
             side.note(found)
@@ -181,7 +246,7 @@ class Session:
         raise Failed(Verdict.WA, words, report)
 
     def _call(self, track: Track, side: Side, inputs: Arrays) -> tuple[Arrays, int]:
-        """One timed call of one side; private outputs and nanoseconds."""
+        """One timed call of one side; its outputs, good until its next call, and nanoseconds."""
         self._prepare(track, side)
         place = side.places[int(self._rng.integers(len(side.places)))]
         self._late_write(side, [place])
@@ -194,12 +259,12 @@ class Session:
         reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
         self.kernel_ns += reply.charged_ns
         self._answer(side, reply)
-        place.taken = tracks.take_outputs(arena, placement)
+        tracks.remember(arena, place, self._rng)
         if not arena.guards_intact(placement):
             self._broken(side, "guards", "wrote outside its buffers")
         if not tracks.inputs_intact(arena, placement, inputs):
             self._broken(side, "inputs", "changed its inputs")
-        return place.taken, reply.charged_ns
+        return tracks.outputs_of(arena, placement), reply.charged_ns
 
     def _prepare(self, track: Track, side: Side) -> None:
         if side.prepared:
@@ -208,6 +273,7 @@ class Session:
         args = self._problem.scalars(track.workload, with_dims=True)
         limit_s = self._problem.limits.prepare_limit_s
         reply = side.party.prepare(args, limit_s)
+        self._process.setup_s += reply.charged_ns / 1e9
         self._answer(side, reply)
         if side.party is self._candidate:
             # The time counts even if it then says that it has none: that is its own word.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from judge import timing
-from judge.arena import Arena, Array, Placement
+from judge.arena import Arena, Array, Glimpse, Placement
 from judge.checker import QuickCheck
 from judge.findings import Findings
 from judge.inputs import InputSource
@@ -19,12 +19,8 @@ from judge.verdict import Language, Verdict
 from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
 
-PLACES = 4
-"""Placements of each workload in each arena: one keeps the last outputs while another works.
-
-Which pages of memory a buffer got moves a program's time by a per cent or so; four of them average
-that out within a judging.
-"""
+PLACES = 2
+"""Placements of each workload in each arena: one keeps the last outputs while another works."""
 
 Arrays = dict[str, Array]
 
@@ -34,13 +30,13 @@ class Place:
     """A placement, its call descriptor, and the outputs last taken from it.
 
     Attributes:
-        taken: private copies made when the program was stopped; a later difference in the arena
+        seen: parts of the outputs as they were when the program was stopped; a later difference
             is proof of a late write.
     """
 
     placement: Placement
     descriptor: bytes
-    taken: Arrays | None = None
+    seen: dict[str, Glimpse] = field(default_factory=dict)
 
 
 @dataclass
@@ -58,6 +54,12 @@ class Side:
     samples_ns: list[int] = field(default_factory=list)
     previous: Arrays | None = None
     margins: dict[str, float] = field(default_factory=dict)
+
+    def renew(self) -> None:
+        """The party has a new process, and nothing of what lay in its buffers."""
+        self.prepared = False
+        for place in self.places:
+            place.seen = {}
 
     def note(self, found: Iterable[Findings]) -> None:
         """Remember how near the tolerance an output came."""
@@ -83,6 +85,11 @@ class Track:
     error: ErrorReport | None = None
     done: bool = False
     spent_s: float = 0.0
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The candidate's, and the baseline's if it has one here."""
+        return (self.candidate,) if self.baseline is None else (self.candidate, self.baseline)
 
     def agree(self, mine: Arrays, theirs: Arrays) -> bool:
         """Whether the oracle need not be asked: the outputs are the verified baseline's."""
@@ -165,13 +172,17 @@ def inputs_intact(arena: Arena, placement: Placement, inputs: Arrays) -> bool:
     return all(arena.holds(b, inputs[b.spec.name]) for b in placement.inputs)
 
 
-def take_outputs(arena: Arena, placement: Placement) -> Arrays:
-    """Private copies of the outputs."""
-    return {b.spec.name: arena.take(b) for b in placement.outputs}
+def outputs_of(arena: Arena, placement: Placement) -> Arrays:
+    """The outputs where they lie: good until the program runs again."""
+    return {b.spec.name: arena.array(b) for b in placement.outputs}
+
+
+def remember(arena: Arena, place: Place, rng: np.random.Generator) -> None:
+    """Take down what `unchanged` is to compare with."""
+    place.seen = {b.spec.name: arena.glimpse(b, rng) for b in place.placement.outputs}
 
 
 def unchanged(arena: Arena, place: Place) -> bool:
-    """Whether the outputs taken from a place are still what lies there."""
-    return place.taken is None or all(
-        arena.holds(b, place.taken[b.spec.name]) for b in place.placement.outputs
-    )
+    """Whether the outputs are still what they were when they were remembered."""
+    seen = place.seen
+    return all(arena.shows(b, seen[b.spec.name]) for b in place.placement.outputs if seen)

@@ -135,3 +135,41 @@ def test_rewound_pages_are_given_out_again(arena: Arena) -> None:
     first = arena.place((X,), (), DIMS, RNG)
     arena.rewind(kept)
     assert arena.place((X,), (), DIMS, RNG).inputs[0].offset == first.inputs[0].offset >= kept
+
+
+def test_wiped_pages_hold_nothing_but_the_guards(arena: Arena) -> None:
+    where = arena.write(b"a program")
+    placement = arena.place((X,), (Y,), DIMS, RNG)
+    for buffer in placement.buffers:
+        arena.view(buffer)[:] = 7
+    arena._bytes[-1] = 7  # where nothing was placed
+    arena.wipe()
+    assert arena.guards_intact(placement)
+    assert not any(arena.view(buffer).any() for buffer in placement.buffers)
+    assert arena._bytes[-1] == 0
+    assert not arena._bytes[where.offset : where.offset + 9].any()
+    arena.rewrite(where, b"a program")
+    assert arena._bytes[where.offset : where.offset + 9].tobytes() == b"a program"
+
+
+@pytest.mark.parametrize("elements", [1, 1000, 16 * 1024, 1 << 17])
+def test_a_glimpse_notices_other_values_at_both_ends(arena: Arena, elements: int) -> None:
+    spec = TensorSpec(name="y", dtype=DType.FLOAT32, shape=(elements,))
+    buffer = arena.place((), (spec,), {}, RNG).outputs[0]
+    for at in (0, -1):
+        glimpse = arena.glimpse(buffer, RNG)
+        assert arena.shows(buffer, glimpse)
+        arena.view(buffer)[at] ^= 1
+        assert not arena.shows(buffer, glimpse)
+    glimpse = arena.glimpse(buffer, RNG)
+    arena.poison(buffer, RNG)
+    assert not arena.shows(buffer, glimpse)
+
+
+def test_a_glimpse_of_a_small_buffer_is_all_of_it(arena: Arena) -> None:
+    spec = TensorSpec(name="y", dtype=DType.FLOAT32, shape=(16 * 1024,))
+    buffer = arena.place((), (spec,), {}, RNG).outputs[0]
+    for at in range(0, buffer.nbytes, 1021):
+        glimpse = arena.glimpse(buffer, RNG)
+        arena.view(buffer)[at] ^= 1
+        assert not arena.shows(buffer, glimpse)

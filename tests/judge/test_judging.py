@@ -14,7 +14,7 @@ from judge.measuring import selected
 from judge.package import Package
 from judge.source import parse_upload
 from judge.verdict import Mode, Verdict
-from judge.wire import JudgementResult, Run
+from judge.wire import ErrorReport, JudgementResult, Run
 from sandbox.bubblewrap import Bubblewrap
 from tests.judge.conftest import Judge
 from tests.judge.problems import small_problem
@@ -310,3 +310,73 @@ def solve(x, y, eps):
 
 def test_no_two_judgings_share_a_seed(judged: Judge) -> None:
     assert judged(HONEST, mode=Mode.TEST).seed != judged(HONEST, mode=Mode.TEST).seed
+
+
+RESTARTED = JudgingOptions(
+    effort=dict.fromkeys(Mode, Effort(min_rounds=9, max_rounds=9, half_width=0.0, life=(2, 3)))
+)
+
+
+def test_processes_are_changed_in_the_middle_of_the_stream(judged: Judge) -> None:
+    """So neither luck with pages nor the count of calls lasts; each is prepared and verified."""
+    text = """
+print("loaded")
+ready = {}
+def prepare(rows, cols, eps):
+    ready[rows, cols] = np.float32(1 + eps)
+    print("prepared")
+def solve(x, y, eps):
+    np.multiply(x, ready[x.shape], out=y)
+"""
+    result = judged(text, mode=Mode.BENCHMARK, options=RESTARTED)
+    assert result.verdict is Verdict.AC, result.message
+    assert 3 <= result.stdout.count("loaded") <= 5
+    assert result.stdout.count("prepared") >= result.stdout.count("loaded")
+    (timed,) = [r for r in result.runs if r.timed]
+    assert len(timed.candidate_samples_ns) == len(timed.baseline_samples_ns) == 9
+
+
+def test_a_process_never_sees_enough_calls_to_turn_wrong(judged: Judge) -> None:
+    """A program that is right for its first calls only is caught where processes live longer."""
+    text = """
+calls = 0
+def solve(x, y, eps):
+    global calls
+    calls += 1
+    np.multiply(x, np.float32(1 + eps) if calls < 7 else 0, out=y)
+"""
+    assert judged(text, mode=Mode.BENCHMARK, options=RESTARTED).verdict is Verdict.AC
+    alone = dict.fromkeys(Mode, replace(RESTARTED.effort[Mode.TEST], life=(99, 99)))
+    kept = JudgingOptions(effort=alone)
+    assert judged(text, mode=Mode.BENCHMARK, options=kept).verdict is Verdict.WA
+
+
+def test_a_late_write_is_seen_before_its_process_is_gone(judged: Judge) -> None:
+    text = """
+last = None
+def solve(x, y, eps):
+    global last
+    if last is not None:
+        last[0, 0] += 1
+    np.multiply(x, np.float32(1 + eps), out=y)
+    last = y
+"""
+    effort = Effort(checks=1, min_rounds=2, max_rounds=2, half_width=0.0, life=(1, 1))
+    options = JudgingOptions(effort=dict.fromkeys(Mode, effort))
+    result = judged(text, mode=Mode.BENCHMARK, options=options)
+    assert result.verdict is Verdict.WA
+    assert (failed(result).error or ErrorReport(gate="")).gate == "late-write"
+
+
+def test_a_program_that_takes_long_to_prepare_is_not_started_again_and_again(judged: Judge) -> None:
+    text = """
+import time
+print("loaded")
+def prepare(rows, cols, eps):
+    time.sleep(2)
+def solve(x, y, eps):
+    np.multiply(x, np.float32(1 + eps), out=y)
+"""
+    result = judged(text, mode=Mode.BENCHMARK, options=RESTARTED)
+    assert result.verdict is Verdict.AC
+    assert result.stdout.count("loaded") == 1

@@ -1,12 +1,15 @@
 """One side of a judging: the clock around a program."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from judge.building import PYTHON_ENTRY, canonical_zip
 from judge.party import Party
-from judge.verdict import Language
+from judge.problem import DType, TensorSpec
+from judge.verdict import Language, Verdict
 from sandbox.bubblewrap import Bubblewrap
 from sandbox.harness import protocol
 from sandbox.harness.protocol import DONE, Op
@@ -42,3 +45,49 @@ def test_limits_that_nobody_else_sees_to_are_looked_after_during_a_call(
     )
     assert party.request(Op.CALL, protocol.encode([300]), 10.0).failure is None
     assert any(during) == polled
+
+
+GROWING = b"""\
+import os
+print("loaded")
+calls = 0
+
+def solve(y):
+    global calls
+    calls += 1
+    y[0] = calls
+    os.makedirs(f"/tmp/call-{calls}")
+"""
+
+
+def test_a_restart_leaves_nothing_of_the_last_process() -> None:
+    """Not in memory, not in files, not in the shared pages; the buffers stay where they are."""
+    spec = TensorSpec(name="y", dtype=DType.INT64, shape=(1,))
+    with Party(Bubblewrap(), Limits(wall_s=60), "numpy", arena_bytes=1 << 20) as party:
+        party.ready()
+        program = canonical_zip({PYTHON_ENTRY: GROWING})
+        assert party.load(program, Language.PYTHON, {"arrays": "numpy"}, 10.0).failure is None
+        placement = party.arena.place((), (spec,), {}, np.random.default_rng(1))
+        (buffer,) = placement.outputs
+        call = protocol.encode([buffer.argument()])
+        for process in range(3):
+            for expected in (1, 2):
+                assert party.request(Op.CALL, call, 10.0).failure is None
+                assert party.arena.take(buffer) == [expected], process
+            last = party.resident.pid
+            assert party.restart().failure is None
+            assert party.resident.pid != last
+            assert party.arena.take(buffer) == [0]
+            assert party.arena.guards_intact(placement)
+        assert party.end().stdout == b"loaded\n" * 4
+
+
+def test_a_program_that_loads_only_once_fails_at_the_restart() -> None:
+    with Party(Bubblewrap(), Limits(wall_s=60), "none", arena_bytes=1 << 20) as party:
+        with pytest.raises(ValueError, match="nothing was loaded"):
+            party.restart()
+        party.ready()
+        moody = canonical_zip({PYTHON_ENTRY: b"import time\ntime.sleep(0.5)\ndef solve(): ...\n"})
+        assert party.load(moody, Language.PYTHON, {}, 20.0).failure is None
+        party._artifact = replace(party._artifact, limit_s=0.1)  # type: ignore[type-var]
+        assert party.restart().failure is Verdict.TLE
