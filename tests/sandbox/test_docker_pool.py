@@ -14,6 +14,7 @@ import pytest
 
 from sandbox import docker_pool
 from sandbox.base import Command, SandboxError
+from sandbox.cgroup import Group, GroupV1, GroupV2
 from sandbox.docker import Docker
 from sandbox.docker_engine import OWNER_LABEL, engine
 from sandbox.docker_resident import DockerResident
@@ -141,14 +142,36 @@ def test_its_own_limits_are_those_of_the_program(box: Docker, pages: Pages) -> N
         own = Path(f"/proc/{resident.pid}/limits").read_text()
         place = os.fstatvfs(resident.tree.places.work)
         assert place.f_blocks * place.f_frsize == LIMITS.file_bytes
-        with engine(box._url) as client:
-            host = client.inspect_container(resident.tree.ident)["HostConfig"]
-        found = [d / "memory.limit_in_bytes" for d in resident.tree.group.directories]
-        found += [d / "memory.max" for d in resident.tree.group.directories]
-        assert [int(p.read_text()) for p in found if p.exists()] == [LIMITS.memory_bytes]
+        assert in_force(resident) == (LIMITS.memory_bytes, LIMITS.processes + 1)
     assert f"Max file size             {LIMITS.file_bytes} " in own
-    assert host["Memory"] == host["MemorySwap"] == LIMITS.memory_bytes
-    assert host["PidsLimit"] == LIMITS.processes + 1
+
+
+def in_force(resident: DockerResident) -> tuple[int, int]:
+    """Memory in bytes, and processes."""
+    folders = resident.tree.group.directories
+    memory = [d / name for d in folders for name in ("memory.limit_in_bytes", "memory.max")]
+    (limit,) = {int(path.read_text()) for path in memory if path.exists()}
+    (processes,) = {int((d / "pids.max").read_text()) for d in folders if (d / "pids.max").exists()}
+    return limit, processes
+
+
+def test_who_may_not_write_limits_asks_the_engine(
+    box: Docker, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    def refuse(group: Group, limits: Limits) -> None:
+        refused.append(limits)
+        raise PermissionError
+
+    monkeypatch.setattr(GroupV1, "set_limits", refuse)
+    monkeypatch.setattr(GroupV2, "set_limits", refuse)
+    pids = [resident.pid for resident in waiting(box)]
+    with box.start(pages.command(), LIMITS) as resident:
+        assert isinstance(resident, DockerResident)
+        assert resident.pid in pids
+        assert refused
+        assert in_force(resident) == (LIMITS.memory_bytes, LIMITS.processes + 1)
 
 
 def test_it_has_the_descriptors_of_the_program_and_no_others(box: Docker, pages: Pages) -> None:
