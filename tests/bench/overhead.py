@@ -42,7 +42,7 @@ def bench(quick: bool) -> dict[str, Any]:
     """Verdict overhead over the real stack; idle memory of that stack; cost of a null call."""
     rounds = 3 if quick else 15
     with stack() as (url, process):
-        time.sleep(5)  # idle is what is to be measured: let the start-up pass
+        settle(process)
         idle_mb = resident_mb(process)
         cases = {
             f"{slug}_{mode}": judged(url, slug, path, mode, rounds) for slug, path, mode in CASES
@@ -74,6 +74,21 @@ def stack() -> Iterator[tuple[str, "psutil.Process"]]:
             finally:
                 child.send_signal(signal.SIGINT)
                 child.wait(30)
+
+
+def settle(process: "psutil.Process") -> None:
+    """Wait until the start-up is over, the worker's checks included: what counts is idle.
+
+    That is when the tree of processes has stayed the same for five seconds.
+    """
+    known: set[int] = set()
+    for _ in range(24):
+        time.sleep(5)
+        now = {member.pid for member in process.children(recursive=True)}
+        if now == known:
+            return
+        known = now
+    raise RuntimeError("the processes still change after two minutes")
 
 
 def resident_mb(process: "psutil.Process") -> float:
