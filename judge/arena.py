@@ -1,7 +1,9 @@
-"""Memory the judge shares with one party, and what it writes around the buffers in it.
+"""Memory the judge shares with the parties, and what it writes around the buffers in it.
 
-Every buffer lies between two guard bands of secret bytes. Outputs are poisoned before each call
-with non-finite values of a random payload, so a value that was not written cannot pass.
+Inputs lie in pages that only the judge can write, and that candidate and baseline both see: nothing
+has to be compared after a call, and nothing written twice. Outputs lie in pages of one party's own,
+each between two guard bands of secret bytes, and are poisoned before each call with non-finite
+values of a random payload, so a value that was not written cannot pass.
 """
 
 import ctypes
@@ -16,7 +18,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from judge.problem import DType, TensorSpec
+from judge.problem import DType, Operator, TensorSpec
 from sandbox.harness.protocol import TensorArg
 
 PAGE_BYTES = 4096
@@ -44,6 +46,7 @@ _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _fallocate = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
+_F_SEAL_FUTURE_WRITE = 0x10  # not among Python's constants
 
 
 def element_type(dtype: DType) -> np.dtype[Any]:
@@ -66,14 +69,20 @@ class SharedMemory:
 
     Without the seals a contestant could shrink the file under the judge's mapping and kill the
     judge with SIGBUS.
+
+    Args:
+        writable: whether who gets the descriptor may write; this process always may. Raises OSError
+            before Linux 5.1 if not.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, *, writable: bool = True) -> None:
         self.size = size
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, size)
-        fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
         self.map = mmap.mmap(self.fd, size)
+        # Mappings that are there already stay as they are.
+        alone = 0 if writable else _F_SEAL_FUTURE_WRITE
+        fcntl(self.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | alone)
 
     def wipe(self) -> None:
         """Give all pages back: what is read from here on is 0, until it is written."""
@@ -91,18 +100,23 @@ class SharedMemory:
 
 @dataclass(frozen=True)
 class Buffer:
-    """One tensor's place in an arena, guards at both ends."""
+    """One tensor's place in shared pages.
+
+    Attributes:
+        given: in the pages for inputs (`Given`), not in a party's own.
+    """
 
     spec: TensorSpec
     shape: tuple[int, ...]
     offset: int
+    given: bool = False
 
     @property
     def nbytes(self) -> int:
         return int(np.prod(self.shape)) * self.spec.dtype.itemsize
 
     def argument(self) -> TensorArg:
-        return TensorArg(self.spec.dtype.value, self.offset, self.shape)
+        return TensorArg(self.spec.dtype.value, self.offset, self.shape, self.given)
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,13 @@ class Placement:
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
+        """In the order of the arguments."""
         return self.inputs + self.outputs
+
+    @property
+    def guarded(self) -> tuple[Buffer, ...]:
+        """Those in pages that the party can write."""
+        return tuple(buffer for buffer in self.buffers if not buffer.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +145,50 @@ class Glimpse:
     parts: tuple[tuple[int, bytes], ...]
 
 
-class Arena:
-    """The data pages shared with one party."""
+class Given:
+    """Pages for inputs, which the judge alone can write and every party can read."""
 
     def __init__(self, size: int) -> None:
+        self.memory = SharedMemory("given", size, writable=False)
+        self.bytes: Bytes = np.frombuffer(self.memory.map, np.uint8)
+        self.used = 0
+        self._there: dict[int, Array] = {}
+
+    def place(self, operator: Operator, dims: Mapping[str, int]) -> tuple[Buffer, ...]:
+        """Lay out the inputs of a workload. Raises MemoryError if there is too little room."""
+        placed = []
+        for i, spec in enumerate(operator.inputs):
+            shape = spec.sizes(dims)
+            size = int(np.prod(shape)) * spec.dtype.itemsize
+            slide = _slide(i, len(operator.inputs + operator.outputs))
+            placed.append(Buffer(spec, shape, self.used + slide, given=True))
+            self.used += _whole_pages(slide + size)
+        _check_room(self.used, self.memory.size)
+        return tuple(placed)
+
+    def put(self, buffer: Buffer, array: Array) -> None:
+        """Fill a buffer, unless this very array is there already: nobody else can change it."""
+        if self._there.get(buffer.offset) is not array:
+            self.bytes[buffer.offset : buffer.offset + buffer.nbytes] = raw(array)
+            self._there[buffer.offset] = array
+
+    def close(self) -> None:
+        """Give the pages back."""
+        self._there.clear()
+        self.bytes = np.empty(0, np.uint8)
+        self.memory.close()
+
+
+class Arena:
+    """The data pages shared with one party.
+
+    Args:
+        given: where its inputs lie that do not lie here.
+    """
+
+    def __init__(self, size: int, given: Given | None = None) -> None:
         self.memory = SharedMemory("arena", size)
+        self.given = given
         self._bytes: Bytes = np.frombuffer(self.memory.map, np.uint8)
         self._used = self._most = 0
         self._placements: list[Placement] = []
@@ -146,12 +205,12 @@ class Arena:
     @property
     def filled_bytes(self) -> int:
         """The most that was ever given out, and so may be in memory."""
-        return self._most
+        return self._most + (self.given.used if self.given else 0)
 
     def rewind(self, used: int) -> None:
         """Give out again what was given out since; the buffers there share their pages."""
         self._used = used
-        self._placements = [p for p in self._placements if p.buffers[0].offset < used]
+        self._placements = [p for p in self._placements if p.guarded[0].offset < used]
 
     def wipe(self) -> None:
         """Other pages, empty but for the guards, under the same buffers."""
@@ -175,6 +234,7 @@ class Arena:
         outputs: tuple[TensorSpec, ...],
         dims: Mapping[str, int],
         rng: np.random.Generator,
+        given: tuple[Buffer, ...] = (),
     ) -> Placement:
         """Lay out a workload's buffers, spread evenly over the offsets within a page.
 
@@ -182,15 +242,21 @@ class Arena:
         the speed-up of a program that streams from input to output varied by several per cent
         from judging to judging.
 
+        Args:
+            given: buffers of inputs that have their place already.
+
         Raises:
             MemoryError: the arena is too small for the workload.
         """
         placed = []
-        specs = inputs + outputs
+        specs, there = inputs + outputs, {buffer.spec.name: buffer for buffer in given}
         for i, spec in enumerate(specs):
+            if spec.name in there:
+                placed.append(there[spec.name])
+                continue
             shape = spec.sizes(dims)
             nbytes = int(np.prod(shape)) * spec.dtype.itemsize
-            slide = PAGE_BYTES * i // len(specs) // ALIGNMENT * ALIGNMENT
+            slide = _slide(i, len(specs))
             start = self._take(slide + GUARD_BYTES + nbytes + GUARD_BYTES)
             placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
         guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
@@ -201,11 +267,15 @@ class Arena:
 
     def view(self, buffer: Buffer) -> Bytes:
         """The buffer's bytes, live: both sides see writes."""
-        return self._bytes[buffer.offset : buffer.offset + buffer.nbytes]
+        pages = self.given.bytes if buffer.given and self.given is not None else self._bytes
+        return pages[buffer.offset : buffer.offset + buffer.nbytes]
 
     def put(self, buffer: Buffer, array: Array) -> None:
         """Fill the buffer with a contiguous array of its type and shape."""
-        self.view(buffer)[:] = raw(array)
+        if buffer.given and self.given is not None:
+            self.given.put(buffer, array)
+        else:
+            self.view(buffer)[:] = raw(array)
 
     def array(self, buffer: Buffer) -> Array:
         """What the buffer holds, live, in its type and shape."""
@@ -254,7 +324,7 @@ class Arena:
         """Whether nothing was written around the buffers."""
         return all(
             same_bytes(band, placement.guard[: len(band)])
-            for buffer in placement.buffers
+            for buffer in placement.guarded
             for band in self._guards(buffer)
         )
 
@@ -263,7 +333,7 @@ class Arena:
         self.memory.close()
 
     def _write_guards(self, placement: Placement) -> None:
-        for buffer in placement.buffers:
+        for buffer in placement.guarded:
             for band in self._guards(buffer):
                 band[:] = placement.guard[: len(band)]
 
@@ -273,8 +343,20 @@ class Arena:
 
     def _take(self, nbytes: int) -> int:
         offset = self._used
-        self._used += -(-nbytes // PAGE_BYTES) * PAGE_BYTES
-        if self._used > self.size:
-            raise MemoryError(f"the workloads need more than the {self.size >> 20} MiB of an arena")
+        self._used += _whole_pages(nbytes)
+        _check_room(self._used, self.size)
         self._most = max(self._most, self._used)
         return offset
+
+
+def _slide(i: int, count: int) -> int:
+    return PAGE_BYTES * i // count // ALIGNMENT * ALIGNMENT
+
+
+def _whole_pages(nbytes: int) -> int:
+    return -(-nbytes // PAGE_BYTES) * PAGE_BYTES
+
+
+def _check_room(used: int, size: int) -> None:
+    if used > size:
+        raise MemoryError(f"the workloads need more than the {size >> 20} MiB of an arena")

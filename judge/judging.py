@@ -18,13 +18,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from judge import scoring
+from judge.arena import Given
 from judge.building import BUILD_LIMITS, Built, build
 from judge.cores import scheduling_restored, share_out
 from judge.effort import USUAL, Effort
 from judge.errors import InfrastructureError
 from judge.measuring import Pairing, measure
 from judge.package import Package
-from judge.party import Library, Party
+from judge.party import ARENA_BYTES, Library, Party
 from judge.signature import arity
 from judge.source import Source, parse_upload
 from judge.verdict import Language, Mode, Status, Verdict
@@ -105,6 +106,7 @@ class _Judging:
         self._started = time.perf_counter()
         self._seed = options.seed or secrets.token_bytes(32)
         self._parties: list[Party] = []
+        self._given = Given(ARENA_BYTES)
         self._result = JudgementResult(
             verdict=Verdict.JE,
             package_hash=package.hash,
@@ -125,8 +127,8 @@ class _Judging:
             return self._finish(Verdict.CE, "")
         text = self._package.baseline_source()
         fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
-        candidate = self._party(library_of(self._source), self._limits())
-        baseline = self._party(library_of(fast), BASELINE_LIMITS)
+        candidate = self._party(library_of(self._source), self._limits(), self._given)
+        baseline = self._party(library_of(fast), BASELINE_LIMITS, self._given)
         reference = self._party("torch", BASELINE_LIMITS)
         for party in self._parties:
             self._ready(party)
@@ -134,6 +136,7 @@ class _Judging:
             self._package,
             self._mode,
             self._seed,
+            self._given,
             candidate,
             self._source,
             built.artifact,
@@ -155,13 +158,15 @@ class _Judging:
         """Destroy every sandbox."""
         for party in self._parties:
             party.end()
+        self._given.close()
 
     def _limits(self) -> Limits:
         memory = (self._problem.limits.memory_mib << 20) + INTERPRETER_BYTES
         return replace(BASELINE_LIMITS, memory_bytes=memory)
 
-    def _party(self, library: Library, limits: Limits) -> Party:
-        party = Party(self._sandbox, limits, library, threads=len(share_out().party))
+    def _party(self, library: Library, limits: Limits, given: Given | None = None) -> Party:
+        threads = len(share_out().party)
+        party = Party(self._sandbox, limits, library, threads, given=given)
         self._parties.append(party)
         return party
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from judge import scoring, timing
+from judge import scoring, timing, tracks
+from judge.arena import Given
 from judge.building import PYTHON_ENTRY, canonical_zip
 from judge.cores import favour, share_out
 from judge.effort import Effort
@@ -33,12 +34,14 @@ class Pairing:
 
     Attributes:
         seed: the judging's secret; every input comes from it.
+        given: the pages for the inputs of both sides.
         artifact: what the candidate's build left.
     """
 
     package: Package
     mode: Mode
     seed: bytes
+    given: Given
     candidate: Party
     source: Source
     artifact: bytes
@@ -113,8 +116,10 @@ def _tracks(pairing: Pairing, reference: Reference, rng: np.random.Generator) ->
     for w in selected(problem, pairing.mode):
         try:
             oracle = reference.on(w, rng)
-            mine = make_side(pairing.candidate, problem, w, pairing.source.language, rng)
-            theirs = make_side(pairing.baseline, problem, w, Language.PYTHON, rng)
+            spots = [pairing.given.place(problem.operator, w.dims) for _ in range(tracks.PLACES)]
+            language = pairing.source.language
+            mine = make_side(pairing.candidate, problem, w, language, rng, spots)
+            theirs = make_side(pairing.baseline, problem, w, Language.PYTHON, rng, spots)
         except MemoryError as error:
             raise InfrastructureError(str(error)) from error
         inputs = InputSource(problem, w, pairing.seed, oracle.inputs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from judge.arena import Arena, SharedMemory
+from judge.arena import Arena, Given, SharedMemory
 from judge.cores import Cores, environment, favour
 from judge.text import plain
 from judge.verdict import Language, Verdict
@@ -79,6 +79,7 @@ class Party:
 
     Args:
         library: what the harness imports before its first request.
+        given: where inputs lie that do not lie in the arena; not the party's to close.
         cores: where it may run while its clock runs.
     """
 
@@ -89,9 +90,10 @@ class Party:
         library: Library,
         threads: int = 1,
         arena_bytes: int = ARENA_BYTES,
+        given: Given | None = None,
     ) -> None:
         self.library = library
-        self.arena = Arena(arena_bytes)
+        self.arena = Arena(arena_bytes, given)
         self._control = SharedMemory("control", protocol.CONTROL_BYTES)
         self._page = memoryview(self._control.map)
         self._words = self._page.cast("Q")
@@ -108,10 +110,15 @@ class Party:
         self._resident: Resident = self._start()
 
     def _command(self, library: Library, threads: int) -> Command:
-        fds = (self._control.fd, self.arena.memory.fd)
+        fds = [self._control.fd, self.arena.memory.fd]
+        numbers = [*fds, self.arena.size, -1, 0]
+        if self.arena.given is not None:
+            memory = self.arena.given.memory
+            fds.append(memory.fd)
+            numbers[3:] = memory.fd, memory.size
         return Command(
-            argv=(*map(str, (*fds, self.arena.size)), library),
-            share=fds,
+            argv=(*map(str, numbers), library),
+            share=tuple(fds),
             environment=environment(threads),
             module="sandbox.harness",
         )
@@ -320,6 +327,8 @@ def explain(outcome: Outcome) -> str:
     """One line on how a program ended, with the end of what it printed to stderr."""
     if outcome.status is Status.SIGNALLED and outcome.signal is not None:
         text = f"killed by signal {outcome.signal} ({_signal_name(outcome.signal)})"
+        if outcome.signal == signal.SIGSEGV:
+            text += ": memory that cannot be accessed; an input, for one, can only be read"
     elif outcome.status in _LIMIT_VERDICTS:
         text = f"stopped: {outcome.status.value.replace('_', ' ')}"
     else:

@@ -1,12 +1,12 @@
 """One workload's side of a judging: its inputs, buffers, samples, and what is known about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from judge import timing
-from judge.arena import Arena, Array, Glimpse, Placement
+from judge.arena import Arena, Array, Buffer, Glimpse, Placement
 from judge.checker import QuickCheck
 from judge.findings import Findings
 from judge.inputs import InputSource
@@ -20,7 +20,7 @@ from judge.wire import ErrorReport, Run
 from sandbox.harness import protocol
 
 PLACES = 2
-"""Placements of each workload in each arena: one keeps the last outputs while another works."""
+"""Placements of each workload: one keeps the last outputs while another works."""
 
 Arrays = dict[str, Array]
 
@@ -71,13 +71,18 @@ class Side:
 
 @dataclass
 class Track:
-    """Everything about one workload during a judging."""
+    """Everything about one workload during a judging.
+
+    Attributes:
+        spot: which of the places the present call uses, on either side.
+    """
 
     workload: Workload
     inputs: InputSource
     jury: Jury
     candidate: Side
     baseline: Side | None
+    spot: int = 0
     calls: int = 0
     quick: dict[str, QuickCheck] = field(default_factory=dict)
     verdict: Verdict | None = None
@@ -149,13 +154,22 @@ def call_args(
 
 
 def make_side(
-    party: Party, problem: Problem, workload: Workload, language: Language, rng: np.random.Generator
+    party: Party,
+    problem: Problem,
+    workload: Workload,
+    language: Language,
+    rng: np.random.Generator,
+    given: Sequence[tuple[Buffer, ...]],
 ) -> Side:
-    """Lay a workload's buffers out in a party's arena."""
+    """Lay a workload's buffers out in a party's arena.
+
+    Args:
+        given: where the inputs lie, place for place.
+    """
     operator = problem.operator
     places = []
-    for _ in range(PLACES):
-        placement = party.arena.place(operator.inputs, operator.outputs, workload.dims, rng)
+    for inputs in given:
+        placement = party.arena.place(operator.inputs, operator.outputs, workload.dims, rng, inputs)
         args = call_args(problem, workload, placement, language)
         places.append(Place(placement, protocol.encode(args)))
     return Side(party, places)
@@ -165,11 +179,6 @@ def write_inputs(arena: Arena, placement: Placement, inputs: Arrays) -> None:
     """Copy the judge's inputs into the shared pages."""
     for buffer in placement.inputs:
         arena.put(buffer, inputs[buffer.spec.name])
-
-
-def inputs_intact(arena: Arena, placement: Placement, inputs: Arrays) -> bool:
-    """Whether the shared inputs still equal the judge's private ones, bit for bit."""
-    return all(arena.holds(b, inputs[b.spec.name]) for b in placement.inputs)
 
 
 def outputs_of(arena: Arena, placement: Placement) -> Arrays:

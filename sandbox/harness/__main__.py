@@ -1,8 +1,9 @@
 """Serves the judge's requests beside contestant code.
 
-    python -m sandbox.harness CONTROL_FD ARENA_FD ARENA_BYTES LIBRARY
+    python -m sandbox.harness CONTROL_FD ARENA_FD ARENA_BYTES GIVEN_FD GIVEN_BYTES LIBRARY
 
-LIBRARY is what to import before the first request: ``torch``, ``numpy`` or ``none``.
+GIVEN_FD is that of the pages for inputs, which cannot be written; -1 if there are none. LIBRARY is
+what to import before the first request: ``torch``, ``numpy`` or ``none``.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import mmap
 import os
 import sys
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,6 +42,7 @@ from sandbox.harness.seccomp import install_no_processes
 
 HOME = "/work/submission"
 # Plain integers: an enum's comparison would be felt in every timed call.
+_PY_BUFFER_BYTES = 128  # the struct has 80
 CALL, NULL, OK = int(Op.CALL), int(Op.NULL), int(Reply.OK)
 
 
@@ -58,21 +61,25 @@ class Python:
         self.prepare: Callable[..., object] | None = getattr(module, "prepare", None)
         self._arrays = arrays
 
-    def argument(self, arg: Arg, arena: mmap.mmap) -> object:
+    def argument(self, arg: Arg, pages: "Pages") -> object:
         if not isinstance(arg, TensorArg):
             return arg
+        memory = pages.of(arg)
         count = 1
         for size in arg.shape:
             count *= size
         if self._arrays == "numpy":
             import numpy as np
 
-            return np.frombuffer(arena, arg.dtype, count, arg.offset).reshape(arg.shape)
+            return np.frombuffer(memory, arg.dtype, count, arg.offset).reshape(arg.shape)
         import torch
 
-        flat = torch.frombuffer(
-            arena, dtype=getattr(torch, arg.dtype), count=count, offset=arg.offset
-        )
+        with warnings.catch_warnings():
+            # Torch knows no tensors that cannot be written, and says so.
+            warnings.simplefilter("ignore")
+            flat = torch.frombuffer(
+                memory, dtype=getattr(torch, arg.dtype), count=count, offset=arg.offset
+            )
         return flat.view(arg.shape)
 
 
@@ -91,19 +98,31 @@ class Native:
         if self.prepare is not None:
             library.prepare.restype = None
 
-    def argument(self, arg: Arg, arena: mmap.mmap) -> object:
+    def argument(self, arg: Arg, pages: "Pages") -> object:
         if isinstance(arg, TensorArg):
-            return ctypes.byref(ctypes.c_char.from_buffer(arena, arg.offset))
+            return ctypes.c_void_p(address(pages.of(arg)) + arg.offset)
         return ctypes.c_double(arg) if isinstance(arg, float) else ctypes.c_int64(arg)
+
+
+class Pages:
+    """Where tensors lie."""
+
+    def __init__(self, arena: mmap.mmap, given: mmap.mmap | None) -> None:
+        self.arena = arena
+        self._given = given
+
+    def of(self, arg: TensorArg) -> mmap.mmap:
+        """The pages a tensor lies in."""
+        return self._given if arg.given and self._given is not None else self.arena
 
 
 class Harness:
     """One process, one submission, one stream of requests."""
 
-    def __init__(self, control: mmap.mmap, arena: mmap.mmap) -> None:
+    def __init__(self, control: mmap.mmap, pages: Pages) -> None:
         self._page = memoryview(control)
         self._words = self._page.cast("Q")
-        self._arena = arena
+        self._pages = pages
         self._program: Python | Native | None = None
         self._known: dict[int, tuple[Any, ...]] = {}
 
@@ -146,7 +165,7 @@ class Harness:
         program = self._program
         if program is None:
             return ()
-        args = tuple(program.argument(a, self._arena) for a in self._descriptor())
+        args = tuple(program.argument(a, self._pages) for a in self._descriptor())
         self._known[self._words[SLOT]] = args
         return args
 
@@ -158,14 +177,14 @@ class Harness:
         program = self._program
         if program is None or program.prepare is None:
             return Reply.ABSENT
-        program.prepare(*(program.argument(a, self._arena) for a in args))
+        program.prepare(*(program.argument(a, self._pages) for a in args))
         return Reply.OK
 
     def _load(self, args: Sequence[Arg]) -> None:
         where, native, numpy = args
         if not isinstance(where, TensorArg):
             raise TypeError("malformed LOAD request")
-        artifact = bytes(self._arena[where.offset : where.offset + where.shape[0]])
+        artifact = bytes(self._pages.arena[where.offset : where.offset + where.shape[0]])
         self._program = (
             Native(artifact) if native else Python(artifact, "numpy" if numpy else "torch")
         )
@@ -176,6 +195,13 @@ class Harness:
         data = text.encode("utf-8", "replace")[-TEXT_BYTES:]
         self._page[TEXT_AT : TEXT_AT + len(data)] = data
         self._words[TEXT_SIZE] = len(data)
+
+
+def address(memory: mmap.mmap) -> int:
+    """Where pages are mapped, for good; ctypes itself tells of writable ones only."""
+    view = (ctypes.c_char * _PY_BUFFER_BYTES)()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(memory), view, 0)
+    return ctypes.c_size_t.from_buffer(view).value  # `buf` comes first
 
 
 def nothing(*_args: object) -> None:
@@ -194,10 +220,14 @@ def describe(error: BaseException) -> str:
 
 def main() -> None:
     """Map the pages, import the library, give up what is not needed, serve."""
-    control_fd, arena_fd, arena_bytes = (int(a) for a in sys.argv[1:4])
-    library = sys.argv[4]
+    control_fd, arena_fd, arena_bytes, given_fd, given_bytes = (int(a) for a in sys.argv[1:6])
+    library = sys.argv[6]
     control = mmap.mmap(control_fd, CONTROL_BYTES)
     arena = mmap.mmap(arena_fd, arena_bytes)
+    given = None
+    if given_fd >= 0:
+        given = mmap.mmap(given_fd, given_bytes, prot=mmap.PROT_READ)
+        os.close(given_fd)
     os.close(control_fd)
     os.close(arena_fd)
     if library == "torch":
@@ -209,7 +239,7 @@ def main() -> None:
     # The process is killed, never finished: what it printed must not wait in a buffer.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     install_no_processes()
-    Harness(control, arena).serve()
+    Harness(control, Pages(arena, given)).serve()
 
 
 if __name__ == "__main__":

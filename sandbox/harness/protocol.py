@@ -50,6 +50,8 @@ class Kind(IntEnum):
     INT = 0
     FLOAT = 1
     TENSOR = 2
+    GIVEN = 3
+    """A tensor in the pages that cannot be written."""
 
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64")
@@ -57,11 +59,16 @@ DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64")
 
 @dataclass(frozen=True, slots=True)
 class TensorArg:
-    """A C-contiguous buffer in the arena: offset in bytes, shape in elements."""
+    """A C-contiguous buffer in the arena: offset in bytes, shape in elements.
+
+    Attributes:
+        given: it lies in the pages for inputs instead, which cannot be written.
+    """
 
     dtype: str
     offset: int
     shape: tuple[int, ...]
+    given: bool = False
 
 
 Arg = int | float | TensorArg
@@ -72,7 +79,8 @@ def encode(args: Sequence[Arg]) -> bytes:
     words: list[int] = [len(args)]
     for arg in args:
         if isinstance(arg, TensorArg):
-            words += [Kind.TENSOR, DTYPES.index(arg.dtype), arg.offset, len(arg.shape), *arg.shape]
+            kind = Kind.GIVEN if arg.given else Kind.TENSOR
+            words += [kind, DTYPES.index(arg.dtype), arg.offset, len(arg.shape), *arg.shape]
         elif isinstance(arg, float):
             words += [Kind.FLOAT, int.from_bytes(struct.pack("<d", arg), "little")]
         else:
@@ -86,9 +94,10 @@ def decode(descriptor: bytes) -> list[Arg]:
     args: list[Arg] = []
     for _ in range(next(words)):
         kind = next(words)
-        if kind == Kind.TENSOR:
-            dtype, offset, rank = next(words), next(words), next(words)
-            args.append(TensorArg(DTYPES[dtype], offset, tuple(next(words) for _ in range(rank))))
+        if kind in (Kind.TENSOR, Kind.GIVEN):
+            dtype, offset, rank = DTYPES[next(words)], next(words), next(words)
+            shape = tuple(next(words) for _ in range(rank))
+            args.append(TensorArg(dtype, offset, shape, kind == Kind.GIVEN))
         elif kind == Kind.FLOAT:
             args.append(float(struct.unpack("<d", next(words).to_bytes(8, "little"))[0]))
         else:

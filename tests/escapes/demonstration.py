@@ -102,7 +102,6 @@ def _accepted_unchecked(attack: Attack, host: Host) -> bool:
     with ExitStack() as stack:
         stack.enter_context(patch.object(Session, "_verify", lambda *_: None))
         stack.enter_context(patch.object(tracks, "unchanged", lambda *_: True))
-        stack.enter_context(patch.object(tracks, "inputs_intact", lambda *_: True))
         stack.enter_context(patch.object(Arena, "guards_intact", lambda *_: True))
         with Trial(host) as trial:
             return trial.judge(attack).verdict is Verdict.AC

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from judge import tracks
-from judge.arena import Arena
+from judge.arena import Arena, Given
 from judge.checker import QuickCheck
 from judge.inputs import InputSource
 from judge.session import Session
@@ -55,7 +55,7 @@ def repeat_inputs_without_poison(patch: Patch) -> None:
 
 
 def believe_inputs(patch: Patch) -> None:
-    patch.setattr(tracks, "inputs_intact", lambda *_: True)
+    patch.setattr(Given, "place", lambda *_: ())
 
 
 def no_guards(patch: Patch) -> None:
@@ -152,6 +152,7 @@ def solve(x, y, eps):
     y[:] = x
 """,
         believe_inputs,
+        verdicts=(Verdict.RTE,),
     ),
     # E8
     "writes past the end": Cheat(
@@ -311,7 +312,7 @@ def solve(x, y, eps):
     assert honest.overhead.median_ns < 2_000_000
 
     null = Session._null
-    patch.setattr(Session, "_null", lambda self, _side: null(self, self._tracks[-1].candidate))
+    patch.setattr(Session, "_null", lambda self, track, _side: null(self, track, track.candidate))
     patch.setattr(Session, "_answer", lambda *_: None)
     fooled = judged(text, mode=Mode.BENCHMARK)
     assert fooled.overhead is not None

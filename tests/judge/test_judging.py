@@ -113,10 +113,6 @@ BUGS = {
         "def solve(x, y, eps): y[:] = x.astype(np.float16).astype(np.float32)",
         "element",
     ),
-    "inputs changed": (
-        "def solve(x, y, eps):\n    np.multiply(x, np.float32(1+eps), out=y)\n    x[0, 0] = 0",
-        "inputs",
-    ),
 }
 
 
@@ -380,3 +376,37 @@ def solve(x, y, eps):
     result = judged(text, mode=Mode.BENCHMARK, options=RESTARTED)
     assert result.verdict is Verdict.AC
     assert result.stdout.count("loaded") == 1
+
+
+WRITERS = {
+    "numpy": ("s.py", "def solve(x, y, eps): x[0, 0] = 0", "read-only"),
+    "torch": (
+        "s.py",
+        "#!OPJUDGE arrays=torch\ndef solve(x, y, eps): x.mul_(2)",
+        "an input, for one, can only be read",
+    ),
+    "C++": (
+        "s.cpp",
+        CPP.replace("const float* x", "float* x").replace("y[i] =", "x[i] ="),
+        "an input, for one, can only be read",
+    ),
+    "protection taken off": (
+        "s.py",
+        """
+import ctypes
+def solve(x, y, eps):
+    page = x.ctypes.data & ~4095
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(page), 4096, 3) == 0, "refused"
+""",
+        "refused",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_inputs_cannot_be_written(judged: Judge, name: str) -> None:
+    filename, text, words = WRITERS[name]
+    result = judged(text, filename, mode=Mode.TEST)
+    assert result.verdict is Verdict.RTE
+    assert words in result.message

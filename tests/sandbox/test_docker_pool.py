@@ -57,7 +57,7 @@ class Pages:
         self.control = mmap.mmap(self.fds[0], CONTROL_BYTES)
 
     def command(self, library: str = "torch", **more: object) -> Command:
-        argv = [*map(str, (*self.fds, ARENA_BYTES)), library]
+        argv = [*map(str, (*self.fds, ARENA_BYTES, -1, 0)), library]
         usual = {"share": self.fds, "environment": ENVIRONMENT, "module": "sandbox.harness"}
         return Command(argv, **{**usual, **more})  # type: ignore[arg-type]
 
@@ -257,7 +257,7 @@ if sys.argv[3] == "dies":
 fds = [os.memfd_create("a"), os.memfd_create("b")]
 for fd in fds:
     os.ftruncate(fd, 1 << 20)
-command = Command([*map(str, fds), str(1 << 20), "torch"], share=fds, module="sandbox.harness")
+command = Command([*map(str, (*fds, 1 << 20, -1, 0)), "torch"], share=fds, module="sandbox.harness")
 child = os.fork()
 if child == 0:
     mine = box.start(command, Limits())
