@@ -47,16 +47,25 @@ class DType(StrEnum):
 
 
 class Distribution(Strict):
-    """How an input is filled where `make_inputs` does not say otherwise."""
+    """How an input is filled where `make_inputs` does not say otherwise.
+
+    Attributes:
+        row_offset: every row (along the last axis) is moved by an amount of its own, drawn anew for
+            each call from [-row_offset, row_offset): what is right for one row's centre is wrong
+            for another's.
+    """
 
     kind: Literal["normal", "uniform", "integers"] = "normal"
     low: float = -1.0
     high: float = 1.0
+    row_offset: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        if self.row_offset and self.kind == "integers":
+            raise ValueError("row_offset is for floating inputs; remove it, or `kind: integers`")
         return self
 
 
@@ -71,6 +80,12 @@ class TensorSpec(Strict):
     dtype: DType
     shape: tuple[Name | int, ...] = Field(min_length=1, max_length=6)
     distribution: Distribution = Distribution()
+
+    @model_validator(mode="after")
+    def _movable(self) -> Self:
+        if self.distribution.row_offset and not self.dtype.floating:
+            raise ValueError(f"row_offset is for floating inputs, {self.name!r} is {self.dtype}")
+        return self
 
     def sizes(self, dims: Mapping[str, int]) -> tuple[int, ...]:
         """The shape under the given dims."""
