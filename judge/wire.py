@@ -145,6 +145,7 @@ class Certificate(Wire):
     """What the tolerance of a package stops.
 
     Attributes:
+        rules_hash: of what it depends on (`judge.certified`).
         gap: the smallest of all mutants; None if all are beyond numbers.
         honest: workload to output and gate to the worst margin of what is honest: the accepted
             submissions, the reference at the declared precision, and the truth, rounded.
@@ -152,6 +153,7 @@ class Certificate(Wire):
     """
 
     package_hash: str
+    rules_hash: str = ""
     gap: float | None
     honest: dict[str, dict[str, float]]
     trials: tuple[Trial, ...]
@@ -160,6 +162,21 @@ class Certificate(Wire):
     @property
     def ok(self) -> bool:
         return not self.complaints
+
+
+class CertificateView(Wire):
+    """What everybody may know of a certificate.
+
+    Attributes:
+        gap: how many times further off than honest work the nearest of all mutants is; None if all
+            are beyond numbers.
+        tried: mutants, hidden workloads included.
+        workloads: the same gap on each visible timed workload.
+    """
+
+    gap: float | None
+    tried: int
+    workloads: dict[str, float | None]
 
 
 class Progress(Wire):
@@ -301,6 +318,7 @@ class ProblemDetail(ProblemSummary):
     hidden_workloads: int
     limits: dict[str, float]
     tolerance: dict[str, float | str]
+    certificate: CertificateView | None = None
     compile_command: str
 
 

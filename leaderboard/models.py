@@ -112,7 +112,11 @@ class Problem(SQLModel, table=True):
 
 
 class ProblemVersion(SQLModel, table=True):
-    """A state of a problem's package; the package itself lies in the data directory."""
+    """A state of a problem's package; the package itself lies in the data directory.
+
+    Attributes:
+        certificate: the `wire.Certificate` it was published with, as JSON.
+    """
 
     __tablename__ = "problem_version"
 
@@ -120,6 +124,7 @@ class ProblemVersion(SQLModel, table=True):
     package_hash: str = Field(primary_key=True, max_length=128)
     version: str = Field(max_length=32)
     created_at: datetime
+    certificate: str | None = Field(default=None, sa_type=Text)
 
 
 class Submission(SQLModel, table=True):

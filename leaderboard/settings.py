@@ -27,6 +27,8 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
         problems_dir: folder of problem packages; without it the bundled ones.
+        require_certificate: whether a problem needs the certificate that `opjudge problem verify`
+            writes to be on offer; one that tells of too small a gap is refused in any case.
         public_url: how people reach the service, for links; without it, as this machine does.
         open_registration: whether anybody may make an account.
         worker_token: the token workers present; without it `worker.token` in the data directory,
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     problems_dir: Path = Field(default_factory=bundled_problems)
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    require_certificate: bool = True
     public_url: str = Field(default_factory=lambda known: local_url(known["host"], known["port"]))
     open_registration: bool = True
     worker_token: SecretStr | None = None

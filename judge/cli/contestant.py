@@ -63,6 +63,12 @@ def _show_problem(output: Output, detail: ProblemDetail, language: str) -> None:
         output.console.print(f"  {workload.name}: {dims}  {marks}", markup=False, highlight=False)
     if detail.hidden_workloads:
         output.console.print(f"  and {detail.hidden_workloads} hidden", highlight=False)
+    if (certificate := detail.certificate) is not None:
+        near = "" if certificate.gap is None else f", the nearest by {certificate.gap:.3g} times"
+        output.console.print(
+            f"  {certificate.tried} wrong outputs made on purpose are all refused{near}",
+            highlight=False,
+        )
 
 
 def init(

@@ -39,6 +39,15 @@ PHRASES: dict[str, tuple[str, str]] = {
         "另有 {count} 组隐藏数据，只用于排名模式。"),
     "problem.limits": ("Limits", "限制"),
     "problem.tolerance": ("Tolerance", "误差容限"),
+    "problem.certificate": (
+        "Checked against {tried} wrong outputs made on purpose: all are refused.",
+        "已用 {tried} 个故意做错的输出检验过误差容限：全部被判错。"),
+    "problem.gap": (
+        "The nearest is {gap} times as far off as the worst honest one.",
+        "其中最接近的一个，误差也是最差的诚实实现的 {gap} 倍。"),
+    "problem.uncertified": (
+        "Its tolerance was not checked against wrong outputs made on purpose.",
+        "误差容限尚未用故意做错的输出检验。"),
     "problem.hash": ("Package", "题目包哈希"),
 
     "code.copy": ("Copy", "复制"),
