@@ -14,7 +14,7 @@ import numpy as np
 from judge import tracks
 from judge.effort import Effort
 from judge.errors import BaselineFailed
-from judge.jury import Evidence
+from judge.jury import Evidence, illustrated
 from judge.party import Party, Reply
 from judge.problem import Problem
 from judge.tracks import Arrays, Side, Track
@@ -177,8 +177,10 @@ class Session:
             raise BaselineFailed(
                 f"the baseline's output is wrong on workload {track.workload.name!r}: {report}"
             )
-        words = "; ".join(f.words for f in found if f.words) if track.workload.sample else ""
-        raise Failed(Verdict.WA, words, report)
+        if not track.workload.sample:
+            raise Failed(Verdict.WA, "", report)
+        words = "; ".join(f.words for f in found if f.words)
+        raise Failed(Verdict.WA, words, illustrated(report, found))
 
     def _call(self, track: Track, side: Side, inputs: Arrays) -> tuple[Arrays, int]:
         """One timed call of one side; private outputs and nanoseconds."""

@@ -19,6 +19,9 @@ from judge.measured import Peaks as Peaks
 from judge.measured import Wire as Wire
 from judge.verdict import Language, Mode, Status, Verdict
 
+PICTURE_BYTES = 1 << 16
+"""The most an error picture may have; they have a quarter of it."""
+
 # --- results ------------------------------------------------------------------------------
 
 
@@ -38,6 +41,8 @@ class ErrorReport(Wire):
             residual, orthogonality, check, inputs, guards, late-write.
         max_error: largest |y - y*| over the tolerance it had to keep (1.0 is just allowed).
         share_wrong: share of elements beyond their tolerance, 0..1.
+        picture: PNG of the worst error of each tile (`judge.picture`); of sample workloads only.
+        tile: rows and columns of the output that a tile of it stands for.
     """
 
     gate: str
@@ -47,6 +52,8 @@ class ErrorReport(Wire):
     got: float | None = None
     max_error: float | None = None
     share_wrong: float | None = None
+    picture: Annotated[bytes, Field(max_length=PICTURE_BYTES)] | None = None
+    tile: tuple[int, int] | None = None
 
 
 class Run(Wire):

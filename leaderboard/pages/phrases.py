@@ -172,6 +172,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "error.not_finite": ("NaN or infinite", "NaN 或无穷"),
     "error.share": ("Elements beyond tolerance", "超出容限的元素"),
     "error.max": ("Worst error / allowed", "最大误差 / 允许误差"),
+    "error.picture": (
+        "Where it is wrong: dark is within the tolerance, yellow just beyond it, red far beyond",
+        "错误分布：深色在容限之内，黄色略微超出，红色超出很多"),
+    "error.tile": ("a tile is {rows} × {columns} elements", "每格为 {rows} × {columns} 个元素"),
 
     "gate.pattern": (
         "pattern of NaN, infinity and unwritten elements",

@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
     return write_package(tmp_path / "row_scale")
 
 
-def certificate(package: Package, gap: float = 10.0, **changes: object) -> Certificate:
+def certificate(package: Package, gap: float | None = 10.0, **changes: object) -> Certificate:
     trials = tuple(
         Trial(workload=w.name, output="y", mutant="zeros", gate="y:element", margin=gap, gap=gap)
         for w in package.problem.workloads
@@ -93,7 +93,7 @@ def test_its_complaints_say_what_to_change(root: Path) -> None:
     package = load_package(root)
     told = certificate(package, gap=1.0, complaints=("mutant 'ones' passes; tighten it",) * 5)
     write_certificate(told, root)
-    with pytest.raises(ProblemError, match="tighten it.*and 2 more. Then run: opjudge problem"):
+    with pytest.raises(ProblemError, match=r"tighten it.*and 2 more. Then run: opjudge problem"):
         certified(package)
 
 

@@ -184,5 +184,5 @@ def test_a_certificate_that_tells_of_a_small_gap_is_refused_in_any_case(
 ) -> None:
     package = load_package(problems_dir / PROBLEM)
     write_certificate(certificate(package, gap=3.9), problems_dir / PROBLEM)
-    with pytest.raises(ProblemError, match="'zeros' of 'y' on 'large' has a gap of 3.9"):
+    with pytest.raises(ProblemError, match=r"'zeros' of 'y' on 'large' has a gap of 3.9"):
         create_app(make_settings())
