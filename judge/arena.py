@@ -8,7 +8,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
 from typing import Any
 
@@ -94,7 +94,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where one workload's buffers lie, and the secret around them."""
+    """Where one workload's buffers lie, and the secret around them.
+
+    An output that is written over an input is the same place as that input.
+    """
 
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
@@ -102,7 +105,19 @@ class Placement:
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
-        return self.inputs + self.outputs
+        """Every buffer once, in the order of the arguments."""
+        return self.inputs + self.written
+
+    @property
+    def written(self) -> tuple[Buffer, ...]:
+        """The outputs with a buffer of their own."""
+        return tuple(b for b in self.outputs if b.spec.inplace is None)
+
+    @property
+    def kept(self) -> tuple[Buffer, ...]:
+        """The inputs that no output is written over."""
+        over = {b.spec.inplace for b in self.outputs}
+        return tuple(b for b in self.inputs if b.spec.name not in over)
 
 
 class Arena:
@@ -153,8 +168,8 @@ class Arena:
         Raises:
             MemoryError: the arena is too small for the workload.
         """
-        placed = []
-        specs = inputs + outputs
+        placed: list[Buffer] = []
+        specs = inputs + tuple(spec for spec in outputs if spec.inplace is None)
         for i, spec in enumerate(specs):
             shape = spec.sizes(dims)
             nbytes = int(np.prod(shape)) * spec.dtype.itemsize
@@ -162,7 +177,10 @@ class Arena:
             start = self._take(slide + GUARD_BYTES + nbytes + GUARD_BYTES)
             placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
         guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
-        placement = Placement(tuple(placed[: len(inputs)]), tuple(placed[len(inputs) :]), guard)
+        given, own = tuple(placed[: len(inputs)]), iter(placed[len(inputs) :])
+        over = {b.spec.name: b for b in given}
+        made = tuple(replace(over[s.inplace], spec=s) if s.inplace else next(own) for s in outputs)
+        placement = Placement(given, made, guard)
         for buffer in placement.buffers:
             for band in self._guards(buffer):
                 band[:] = guard[: len(band)]

@@ -189,7 +189,7 @@ class Session:
         self._late_write(side, [place])
         arena, placement = side.party.arena, place.placement
         tracks.write_inputs(arena, placement, inputs)
-        for buffer in placement.outputs:
+        for buffer in placement.written:
             arena.poison(buffer, self._rng)
         arena.warm(placement)
         self.hidden_seen |= track.workload.hidden

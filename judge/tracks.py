@@ -161,8 +161,11 @@ def write_inputs(arena: Arena, placement: Placement, inputs: Arrays) -> None:
 
 
 def inputs_intact(arena: Arena, placement: Placement, inputs: Arrays) -> bool:
-    """Whether the shared inputs still equal the judge's private ones, bit for bit."""
-    return all(arena.holds(b, inputs[b.spec.name]) for b in placement.inputs)
+    """Whether the shared inputs still equal the judge's private ones, bit for bit.
+
+    Those that an output is written over are outputs by now.
+    """
+    return all(arena.holds(b, inputs[b.spec.name]) for b in placement.kept)
 
 
 def take_outputs(arena: Arena, placement: Placement) -> Arrays:
