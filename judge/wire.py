@@ -390,6 +390,38 @@ class StandingsEntry(Wire):
     submitted_at: datetime | None
 
 
+class CanaryStatus(Wire):
+    """What came of attacking the service with known programs, within the last day.
+
+    Attributes:
+        every_s: seconds between two of them on a device; 0 if none are handed in by themselves.
+        share: of a device's time that they may use.
+        last_attacked_at: when the last cheat was judged, ever.
+        attacks, succeeded: known cheats, and those that did not get what they must get.
+        controls: known wrong and known honest programs.
+        surprises: programs of any kind that were not judged as they must be.
+    """
+
+    every_s: float
+    share: float
+    last_attacked_at: datetime | None
+    attacks: int
+    succeeded: int
+    controls: int
+    surprises: int
+
+
+class CanarySurprise(Wire):
+    """A known program that was not judged as it must be."""
+
+    problem: str
+    device: str
+    path: str
+    complaint: str
+    submission_id: UUID
+    at: datetime
+
+
 class Standings(Wire):
     """A page of the board of a problem on a device class, from the top unless asked otherwise.
 

@@ -133,6 +133,7 @@ def page(
     query = (
         select(Submission, User.name)
         .join(User, col(User.id) == Submission.user_id)
+        .where(~col(User.internal))
         .order_by(col(Submission.number).desc())
         .limit(limit + 1)
     )
@@ -198,7 +199,7 @@ def find(session: Session, submission_id: UUID) -> Row:
         select(Submission, User.name, Judgement)
         .join(User, col(User.id) == Submission.user_id)
         .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(Submission.id == submission_id, col(Judgement.is_current))
+        .where(Submission.id == submission_id, col(Judgement.is_current), ~col(User.internal))
     ).one_or_none()
     if found is None:
         raise ApiError("there is no such submission", status=404, code="unknown-submission")

@@ -227,6 +227,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "board.top": ("Top of the board", "榜首"),
     "board.nobody": ("Nobody yet.", "还没有人上榜。"),
     "board.tie": ("shared rank: within measuring noise", "并列：差距在测量误差之内"),
+    "board.attacked": (
+        "This judge last attacked itself with a known cheat:",
+        "评测机最近一次用已知作弊程序攻击自己："),
+    "board.attacks": (
+        "{succeeded} of {attacks} succeeded within a day",
+        "一天之内 {attacks} 次攻击中成功 {succeeded} 次"),
     "board.caption": (
         "One entry per person, the best ranked submission. The score is the geometric mean of the "
         "speed-ups over the baseline, with its 95 % interval. “=” marks a tie: intervals that "

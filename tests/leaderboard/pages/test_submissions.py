@@ -215,7 +215,7 @@ def test_nothing_a_contestant_writes_can_run(alice: Person, logged_in: LogIn, wr
 
     assert_harmless(document)
     assert len(document.all("script")) == 1
-    assert not document.all("img")
+    assert {image["src"] for image in document.all("img")} == {f"{wrong}/picture"}
 
 
 def test_a_hostile_worker_can_do_nothing_either(
