@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench dev clean system system-test
+.PHONY: demo test lint bench certificates dev clean system system-test
 
 demo: $(STAMP) system
 	$(BIN)/opjudge demo $(if $(EXIT),--exit)
@@ -22,6 +22,10 @@ lint: $(STAMP)
 
 bench: $(STAMP) system
 	$(BIN)/python -m tests.bench all $(if $(QUICK),--quick)
+
+# After an edit of a bundled problem's operator, timed workloads, tolerance or reference.
+certificates: $(STAMP) system
+	for problem in problems/*/; do $(BIN)/opjudge problem verify $$problem || exit 1; done
 
 dev: $(STAMP) system
 	$(BIN)/opjudge up

@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
 from typing import Any
 
@@ -121,7 +121,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where one workload's buffers lie, and the secret around them."""
+    """Where one workload's buffers lie, and the secret around them.
+
+    An output that is written over an input is the same place as that input.
+    """
 
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
@@ -129,8 +132,13 @@ class Placement:
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
-        """In the order of the arguments."""
-        return self.inputs + self.outputs
+        """Every buffer once, in the order of the arguments."""
+        return self.inputs + self.written
+
+    @property
+    def written(self) -> tuple[Buffer, ...]:
+        """The outputs with a buffer of their own."""
+        return tuple(b for b in self.outputs if b.spec.inplace is None)
 
     @property
     def guarded(self) -> tuple[Buffer, ...]:
@@ -155,12 +163,19 @@ class Given:
         self._there: dict[int, Array] = {}
 
     def place(self, operator: Operator, dims: Mapping[str, int]) -> tuple[Buffer, ...]:
-        """Lay out the inputs of a workload. Raises MemoryError if there is too little room."""
+        """Lay out the inputs of a workload that no output is written over.
+
+        Raises MemoryError if there is too little room.
+        """
         placed = []
+        over = {spec.inplace for spec in operator.outputs}
+        count = len(operator.inputs) + sum(spec.inplace is None for spec in operator.outputs)
         for i, spec in enumerate(operator.inputs):
+            if spec.name in over:
+                continue
             shape = spec.sizes(dims)
             size = int(np.prod(shape)) * spec.dtype.itemsize
-            slide = _slide(i, len(operator.inputs + operator.outputs))
+            slide = _slide(i, count)
             placed.append(Buffer(spec, shape, self.used + slide, given=True))
             self.used += _whole_pages(slide + size)
         _check_room(self.used, self.memory.size)
@@ -248,8 +263,9 @@ class Arena:
         Raises:
             MemoryError: the arena is too small for the workload.
         """
-        placed = []
-        specs, there = inputs + outputs, {buffer.spec.name: buffer for buffer in given}
+        placed: list[Buffer] = []
+        specs = inputs + tuple(spec for spec in outputs if spec.inplace is None)
+        there = {buffer.spec.name: buffer for buffer in given}
         for i, spec in enumerate(specs):
             if spec.name in there:
                 placed.append(there[spec.name])
@@ -260,7 +276,10 @@ class Arena:
             start = self._take(slide + GUARD_BYTES + nbytes + GUARD_BYTES)
             placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
         guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
-        placement = Placement(tuple(placed[: len(inputs)]), tuple(placed[len(inputs) :]), guard)
+        read, own = tuple(placed[: len(inputs)]), iter(placed[len(inputs) :])
+        over = {b.spec.name: b for b in read}
+        made = tuple(replace(over[s.inplace], spec=s) if s.inplace else next(own) for s in outputs)
+        placement = Placement(read, made, guard)
         self._write_guards(placement)
         self._placements.append(placement)
         return placement

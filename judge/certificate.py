@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from judge.arena import Array, element_type
+from judge.certified import GAP, rules_hash
 from judge.checker import oracle_margins
 from judge.cores import scheduling_restored, share_out
 from judge.errors import BaselineFailed, InfrastructureError
@@ -23,9 +24,6 @@ from judge.tolerance import Oracle as OracleRule
 from judge.tolerance import Statistical
 from judge.wire import Certificate, JudgementResult, Trial
 from sandbox.base import Sandbox, SandboxError
-
-GAP = 4.0
-"""How much worse the best mutant must be than the worst honest output."""
 
 _LEAST = 1e-3
 """An honest margin below this counts as this: a gap of thousands is a gap."""
@@ -100,6 +98,7 @@ def _certify(
     gap = min((t.size for t in trials if not t.skipped), default=math.inf)
     return Certificate(
         package_hash=package.hash,
+        rules_hash=rules_hash(package),
         gap=gap if math.isfinite(gap) else None,
         honest=margins,
         trials=tuple(trials),

@@ -13,6 +13,7 @@ from judge.errors import ProblemError
 from judge.hints import did_you_mean
 from judge.strict import Strict
 from judge.verdict import Mode, Verdict
+from judge.wire import JudgementResult
 from judge.yamlfile import YamlFile, parse_yaml
 
 _FILE = "submissions.yaml"
@@ -138,3 +139,27 @@ def _expect(folder: Path, path: str, entry: _Entry, listing: str) -> Expectation
         min_speedup=entry.min_speedup,
         max_speedup=entry.max_speedup,
     )
+
+
+def complaint(expectation: Expectation, result: JudgementResult) -> str:
+    """What of a result is not as expected, in one line; empty if nothing."""
+    if result.verdict not in expectation.permitted:
+        wanted = " or ".join(sorted(expectation.permitted))
+        return f"got {result.verdict}, expected {wanted}: {why(result)}"
+    if result.verdict is not Verdict.AC or result.score is None:
+        return ""
+    value = result.score.value
+    if expectation.min_speedup is not None and result.score.high < expectation.min_speedup:
+        return f"speed-up {value:.3f} is below the expected {expectation.min_speedup}"
+    if expectation.max_speedup is not None and result.score.low > expectation.max_speedup:
+        return f"speed-up {value:.3f} is above the expected {expectation.max_speedup}"
+    return ""
+
+
+def why(result: JudgementResult) -> str:
+    """One line on the reason of a verdict."""
+    for run in result.runs:
+        if run.verdict not in (None, Verdict.AC):
+            gate = f" ({run.error.gate} gate)" if run.error is not None else ""
+            return f"workload {run.workload}{gate} {run.message.partition(chr(10))[0]}".strip()
+    return (result.message or result.log).strip().rpartition("\n")[2][:200]

@@ -149,10 +149,21 @@ class InputSource:
 
     def _filled(self, spec: TensorSpec, rng: np.random.Generator) -> Array:
         shape = spec.sizes(self._workload.dims)
-        count = int(np.prod(shape))
+        fresh = self._flat(spec, int(np.prod(shape)), rng).reshape(shape)
+        if spec.distribution.row_offset:
+            move_rows(fresh, spec.distribution.row_offset, rng)
+        return fresh
+
+    def _flat(self, spec: TensorSpec, count: int, rng: np.random.Generator) -> Array:
         if count < POOL_FROM:
-            return draw(spec, count, rng).reshape(shape)
+            return draw(spec, count, rng)
         if spec.name not in self._pools:
             secret = generator(self._seed, self._workload.name, spec.name, "pool")
             self._pools[spec.name] = Pool(spec, count, secret)
-        return self._pools[spec.name].cut(rng).reshape(shape)
+        return self._pools[spec.name].cut(rng)
+
+
+def move_rows(fresh: Array, most: float, rng: np.random.Generator) -> None:
+    """Give every row of an input a centre of its own, at most so far from zero."""
+    rows = fresh.reshape(-1, fresh.shape[-1])
+    rows += rng.uniform(-most, most, (len(rows), 1)).astype(fresh.dtype)

@@ -10,6 +10,7 @@ from judge.backward import backward
 from judge.checker import findings
 from judge.findings import Findings
 from judge.oracle import Oracle, Truth
+from judge.picture import picture
 from judge.problem import Problem
 from judge.statistical import statistical
 from judge.tolerance import Backward, Check, Statistical
@@ -81,3 +82,12 @@ class Jury:
             if report is not None:
                 return report
         return None
+
+
+def illustrated(report: ErrorReport, found: tuple[Findings, ...]) -> ErrorReport:
+    """The report of these findings with a picture of the output it is about, if there is one."""
+    shown = next((f for f in found if f.output == report.output), None)
+    drawn = picture(shown) if shown is not None else None
+    if drawn is None:
+        return report
+    return report.model_copy(update={"picture": drawn.png, "tile": drawn.tile})

@@ -13,13 +13,18 @@ from judge.hints import did_you_mean
 PACKAGE_LIMITS = Limits(total_bytes=64 << 20, files=1000)
 LANGUAGES = ("en", "zh")
 
-_FILES = ("problem.yaml", "reference.py", "baseline.py")
+CERTIFICATE = "certificate.json"
+"""Vouches for a package and is no part of it: its hash does not cover it, nobody is sent it."""
+
+_FILES = ("problem.yaml", "reference.py", "baseline.py", CERTIFICATE)
 _FOLDERS = ("statement", "submissions", "attachments")
 _STATEMENTS = tuple(f"problem.{language}.md" for language in LANGUAGES)
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
-    """Everything in a package but submissions/, relative path to content; litter is left out.
+    """Everything in a package but submissions/ and the certificate, relative path to content.
+
+    Litter is left out.
 
     Raises:
         ProblemError: not a folder, symbolic links or special files anywhere, unknown or misspelt
@@ -32,7 +37,11 @@ def read_tree(root: Path) -> dict[str, bytes]:
             _check_top(root.name, entries)
         found = dict(_walk(root))
         check_count(len(found), PACKAGE_LIMITS.files, ProblemError)
-        wanted = {p: info for p, info in found.items() if not p.startswith("submissions/")}
+        wanted = {
+            path: info
+            for path, info in found.items()
+            if path != CERTIFICATE and not path.startswith("submissions/")
+        }
         total = sum(info.st_size for info in wanted.values())
         check_size(total, PACKAGE_LIMITS.total_bytes, ProblemError)
         return {path: (root / path).read_bytes() for path in sorted(wanted)}

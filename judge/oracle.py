@@ -216,7 +216,7 @@ def layout(problem: Problem) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, 
     """The buffers of an oracle's call: those the judge writes, and those it reads."""
     operator = problem.operator
     seed = TensorSpec(name="seed", dtype=DType.INT64, shape=(1,))
-    values = [t.model_copy(update={"dtype": _wide(t)}) for t in operator.outputs]
+    values = [t.model_copy(update={"dtype": _wide(t), "inplace": None}) for t in operator.outputs]
     if isinstance(problem.tolerance, Check):
         verdict = TensorSpec(name="verdict", dtype=DType.FLOAT64, shape=(1 + WORDS,))
         return (seed, *operator.inputs, *operator.outputs), (verdict, *values)

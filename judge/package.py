@@ -54,7 +54,8 @@ class Package:
         statements: language to markdown; English is always there.
         reference: source of reference.py.
         baseline: source of baseline.py, None if the reference itself is timed.
-        hash: sha256 in hex over paths and contents of everything but submissions/.
+        hash: sha256 in hex over paths and contents of everything but submissions/ and the
+            certificate.
     """
 
     slug: str

@@ -47,16 +47,25 @@ class DType(StrEnum):
 
 
 class Distribution(Strict):
-    """How an input is filled where `make_inputs` does not say otherwise."""
+    """How an input is filled where `make_inputs` does not say otherwise.
+
+    Attributes:
+        row_offset: every row (along the last axis) is moved by an amount of its own, drawn anew for
+            each call from [-row_offset, row_offset): what is right for one row's centre is wrong
+            for another's.
+    """
 
     kind: Literal["normal", "uniform", "integers"] = "normal"
     low: float = -1.0
     high: float = 1.0
+    row_offset: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        if self.row_offset and self.kind == "integers":
+            raise ValueError("row_offset is for floating inputs; remove it, or `kind: integers`")
         return self
 
 
@@ -65,12 +74,26 @@ class TensorSpec(Strict):
 
     Attributes:
         shape: names of declared dims, or fixed sizes.
+        inplace: of an output, the input that it is written over: they are one buffer, and one
+            argument under the input's name.
     """
 
     name: Name
     dtype: DType
     shape: tuple[Name | int, ...] = Field(min_length=1, max_length=6)
     distribution: Distribution = Distribution()
+    inplace: Name | None = None
+
+    @property
+    def argument(self) -> str:
+        """The name of the buffer's parameter."""
+        return self.inplace or self.name
+
+    @model_validator(mode="after")
+    def _movable(self) -> Self:
+        if self.distribution.row_offset and not self.dtype.floating:
+            raise ValueError(f"row_offset is for floating inputs, {self.name!r} is {self.dtype}")
+        return self
 
     def sizes(self, dims: Mapping[str, int]) -> tuple[int, ...]:
         """The shape under the given dims."""
@@ -95,22 +118,53 @@ class Operator(Strict):
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        return self.inputs + self.outputs
+        """One for every buffer, in the order of the arguments."""
+        return self.inputs + tuple(t for t in self.outputs if t.inplace is None)
+
+    @property
+    def overwritten(self) -> frozenset[str]:
+        """Names of the inputs over which an output is written."""
+        return frozenset(t.inplace for t in self.outputs if t.inplace is not None)
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
-        names = [*self.dims, *(t.name for t in self.tensors), *(a.name for a in self.attributes)]
+        tensors = self.inputs + self.outputs
+        names = [*self.dims, *(t.name for t in tensors), *(a.name for a in self.attributes)]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"name {twice[0]!r} is declared twice")
-        for tensor in self.tensors:
+        for tensor in tensors:
             for dim in tensor.shape:
                 if isinstance(dim, str) and dim not in self.dims:
                     raise ValueError(
                         f"shape of {tensor.name!r} names the undeclared dim {dim!r}; "
                         f"declared: {', '.join(self.dims)}"
                     )
+        self._check_inplace()
         return self
+
+    def _check_inplace(self) -> None:
+        inputs = {t.name: t for t in self.inputs}
+        for tensor in self.inputs:
+            if tensor.inplace is not None:
+                raise ValueError(
+                    f"input {tensor.name!r} cannot be `inplace`: declare the output that is "
+                    f"written over it, with `inplace: {tensor.name}`"
+                )
+        over = [t for t in self.outputs if t.inplace is not None]
+        for tensor in over:
+            given = inputs.get(str(tensor.inplace))
+            if given is None:
+                raise ValueError(
+                    f"output {tensor.name!r}: inplace names no input; inputs: {', '.join(inputs)}"
+                )
+            if (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(
+                    f"output {tensor.name!r} is written over {given.name!r}, which must have the "
+                    "same shape and dtype"
+                )
+        if len(over) != len(self.overwritten):
+            raise ValueError("two outputs are written over one input")
 
 
 class Workload(Strict):

@@ -15,7 +15,7 @@ import numpy as np
 from judge import tracks
 from judge.effort import Effort
 from judge.errors import BaselineFailed
-from judge.jury import Evidence
+from judge.jury import Evidence, illustrated
 from judge.party import Party, Reply
 from judge.problem import Problem
 from judge.tracks import Arrays, Side, Track
@@ -244,8 +244,10 @@ class Session:
             raise BaselineFailed(
                 f"the baseline's output is wrong on workload {track.workload.name!r}: {report}"
             )
-        words = "; ".join(f.words for f in found if f.words) if track.workload.sample else ""
-        raise Failed(Verdict.WA, words, report)
+        if not track.workload.sample:
+            raise Failed(Verdict.WA, "", report)
+        words = "; ".join(f.words for f in found if f.words)
+        raise Failed(Verdict.WA, words, illustrated(report, found))
 
     def _call(self, track: Track, side: Side, inputs: Arrays) -> tuple[Arrays, int]:
         """One timed call of one side; its outputs, good until its next call, and nanoseconds."""
@@ -254,7 +256,7 @@ class Session:
         self._late_write(side, [place])
         arena, placement = side.party.arena, place.placement
         tracks.write_inputs(arena, placement, inputs)
-        for buffer in placement.outputs:
+        for buffer in placement.written:
             arena.poison(buffer, self._rng)
         arena.warm(placement)
         self.hidden_seen |= track.workload.hidden

@@ -65,8 +65,11 @@ def python_signature(operator: Operator) -> str:
 
 def cpp_signature(operator: Operator) -> str:
     """E.g. ``extern "C" void solve(const float* x, float* y, int64_t rows, double eps)``."""
-    parts = [f"const {_C_TYPES[t.dtype]}* {t.name}" for t in operator.inputs]
-    parts += [f"{_C_TYPES[t.dtype]}* {t.name}" for t in operator.outputs]
+    written = {t.argument for t in operator.outputs}
+    parts = [
+        f"{'' if t.name in written else 'const '}{_C_TYPES[t.dtype]}* {t.name}"
+        for t in operator.tensors
+    ]
     return f'extern "C" void solve({", ".join(parts + _c_scalars(operator))})'
 
 
@@ -122,7 +125,7 @@ def generated_baseline(operator: Operator, reference: str) -> str:
         reference: source of `reference.py`; it becomes part of the file, which must stand alone.
     """
     call = f"reference({', '.join(reference_parameters(operator))})"
-    outputs = [t.name for t in operator.outputs]
+    outputs = [t.argument for t in operator.outputs]
     if len(outputs) == 1:
         body = f"    {outputs[0]}.copy_({call})"
     else:
@@ -146,8 +149,12 @@ def _describe(slug: str, problem: Problem) -> list[str]:
     # A title is free text: in a comment it must stay on its line and not end in a backslash.
     title = "".join(c if c.isprintable() else " " for c in problem.name["en"]).strip(" \\")
     lines = [f"{title} ({slug})", ""]
-    for role, tensors in (("input", problem.operator.inputs), ("output", problem.operator.outputs)):
-        lines += [f"  {t.name}: {_type_of(t)}, {role}" for t in tensors]
+    operator = problem.operator
+    over = {t.inplace: t.name for t in operator.outputs}
+    for t in operator.inputs:
+        role = f"input, overwritten with the output {over[t.name]}" if t.name in over else "input"
+        lines.append(f"  {t.name}: {_type_of(t)}, {role}")
+    lines += [f"  {t.name}: {_type_of(t)}, output" for t in operator.outputs if not t.inplace]
     for attribute in problem.operator.attributes:
         lines.append(f"  {attribute.name}: {attribute.type}, {attribute.default} unless told")
     return lines
@@ -159,8 +166,8 @@ def _type_of(tensor: TensorSpec) -> str:
 
 def _python_starter(slug: str, problem: Problem) -> str:
     operator = problem.operator
-    outputs = " and ".join(t.name for t in operator.outputs)
-    first = operator.outputs[0].name
+    outputs = " and ".join(t.argument for t in operator.outputs)
+    first = operator.outputs[0].argument
     lines = [
         f"#!OPJUDGE problem={slug} device={problem.devices[0]} arrays=torch",
         *(f"# {line}".rstrip() for line in _describe(slug, problem)),
@@ -183,7 +190,7 @@ def _python_starter(slug: str, problem: Problem) -> str:
 
 def _cpp_starter(slug: str, problem: Problem) -> str:
     operator = problem.operator
-    outputs = " and ".join(t.name for t in operator.outputs)
+    outputs = " and ".join(t.argument for t in operator.outputs)
     halves = [t.name for t in operator.tensors if t.dtype.floating and t.dtype.itemsize == 2]
     note = [f"// {', '.join(halves)}: the bits of each element, as uint16_t."] if halves else []
     names = [*(t.name for t in operator.tensors), *operator.dims]

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from judge.expected import complaint
 from judge.judging import JudgingOptions, judge
 from judge.package import Expectation, Package, expectations
 from judge.source import read_source
-from judge.verdict import Verdict
 from judge.wire import JudgementResult, Progress
 from sandbox.base import Sandbox
 
@@ -64,27 +64,3 @@ def verify(
         done(entry)
         verified.append(entry)
     return verified
-
-
-def complaint(expectation: Expectation, result: JudgementResult) -> str:
-    """What of a result is not as expected, in one line; empty if nothing."""
-    if result.verdict not in expectation.permitted:
-        wanted = " or ".join(sorted(expectation.permitted))
-        return f"got {result.verdict}, expected {wanted}: {why(result)}"
-    if result.verdict is not Verdict.AC or result.score is None:
-        return ""
-    value = result.score.value
-    if expectation.min_speedup is not None and result.score.high < expectation.min_speedup:
-        return f"speed-up {value:.3f} is below the expected {expectation.min_speedup}"
-    if expectation.max_speedup is not None and result.score.low > expectation.max_speedup:
-        return f"speed-up {value:.3f} is above the expected {expectation.max_speedup}"
-    return ""
-
-
-def why(result: JudgementResult) -> str:
-    """One line on the reason of a verdict."""
-    for run in result.runs:
-        if run.verdict not in (None, Verdict.AC):
-            gate = f" ({run.error.gate} gate)" if run.error is not None else ""
-            return f"workload {run.workload}{gate} {run.message.partition(chr(10))[0]}".strip()
-    return (result.message or result.log).strip().rpartition("\n")[2][:200]

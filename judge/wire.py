@@ -19,6 +19,9 @@ from judge.measured import Peaks as Peaks
 from judge.measured import Wire as Wire
 from judge.verdict import Language, Mode, Status, Verdict
 
+PICTURE_BYTES = 1 << 16
+"""The most an error picture may have; they have a quarter of it."""
+
 # --- results ------------------------------------------------------------------------------
 
 
@@ -38,6 +41,8 @@ class ErrorReport(Wire):
             residual, orthogonality, check, inputs, guards, late-write.
         max_error: largest |y - y*| over the tolerance it had to keep (1.0 is just allowed).
         share_wrong: share of elements beyond their tolerance, 0..1.
+        picture: PNG of the worst error of each tile (`judge.picture`); of sample workloads only.
+        tile: rows and columns of the output that a tile of it stands for.
     """
 
     gate: str
@@ -47,6 +52,8 @@ class ErrorReport(Wire):
     got: float | None = None
     max_error: float | None = None
     share_wrong: float | None = None
+    picture: Annotated[bytes, Field(max_length=PICTURE_BYTES)] | None = None
+    tile: tuple[int, int] | None = None
 
 
 class Run(Wire):
@@ -145,6 +152,7 @@ class Certificate(Wire):
     """What the tolerance of a package stops.
 
     Attributes:
+        rules_hash: of what it depends on (`judge.certified`).
         gap: the smallest of all mutants; None if all are beyond numbers.
         honest: workload to output and gate to the worst margin of what is honest: the accepted
             submissions, the reference at the declared precision, and the truth, rounded.
@@ -152,6 +160,7 @@ class Certificate(Wire):
     """
 
     package_hash: str
+    rules_hash: str = ""
     gap: float | None
     honest: dict[str, dict[str, float]]
     trials: tuple[Trial, ...]
@@ -160,6 +169,21 @@ class Certificate(Wire):
     @property
     def ok(self) -> bool:
         return not self.complaints
+
+
+class CertificateView(Wire):
+    """What everybody may know of a certificate.
+
+    Attributes:
+        gap: how many times further off than honest work the nearest of all mutants is; None if all
+            are beyond numbers.
+        tried: mutants, hidden workloads included.
+        workloads: the same gap on each visible timed workload.
+    """
+
+    gap: float | None
+    tried: int
+    workloads: dict[str, float | None]
 
 
 class Progress(Wire):
@@ -301,6 +325,7 @@ class ProblemDetail(ProblemSummary):
     hidden_workloads: int
     limits: dict[str, float]
     tolerance: dict[str, float | str]
+    certificate: CertificateView | None = None
     compile_command: str
 
 
@@ -363,6 +388,38 @@ class StandingsEntry(Wire):
     latency_ns: float | None
     attempts: int
     submitted_at: datetime | None
+
+
+class CanaryStatus(Wire):
+    """What came of attacking the service with known programs, within the last day.
+
+    Attributes:
+        every_s: seconds between two of them on a device; 0 if none are handed in by themselves.
+        share: of a device's time that they may use.
+        last_attacked_at: when the last cheat was judged, ever.
+        attacks, succeeded: known cheats, and those that did not get what they must get.
+        controls: known wrong and known honest programs.
+        surprises: programs of any kind that were not judged as they must be.
+    """
+
+    every_s: float
+    share: float
+    last_attacked_at: datetime | None
+    attacks: int
+    succeeded: int
+    controls: int
+    surprises: int
+
+
+class CanarySurprise(Wire):
+    """A known program that was not judged as it must be."""
+
+    problem: str
+    device: str
+    path: str
+    complaint: str
+    submission_id: UUID
+    at: datetime
 
 
 class Standings(Wire):

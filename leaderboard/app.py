@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from leaderboard import accounts, auth, boards, pages
 from leaderboard.api import (
+    canary,
     errors,
     health,
     problems,
@@ -63,7 +64,7 @@ def create_app(
         admitted=partial(auth.admitted, services),
     )
     counted = [Depends(auth.count_request)]
-    for module in (users, problems, submissions, records, standings):
+    for module in (users, problems, submissions, records, standings, canary):
         app.include_router(module.router, prefix=PREFIX, dependencies=counted)
     for module in (worker, health):
         app.include_router(module.router, prefix=PREFIX)

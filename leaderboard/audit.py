@@ -25,6 +25,10 @@ class Action(StrEnum):
     RESTORED = "restored"
     REBUILT = "rebuilt"
     PRUNED = "pruned"
+    SURPRISED = "surprised"
+    """A known program was not judged as it must be (`leaderboard.canary`)."""
+    CANARY = "canary"
+    """Known programs were handed in by an operator."""
 
 
 def record(

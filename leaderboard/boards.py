@@ -143,7 +143,7 @@ def candidates(
 ) -> Iterator[tuple[int, Candidate]]:
     """The one query: every current judgement of a board, person by person.
 
-    It leaves out only what is not judged yet.
+    It leaves out only what is not judged yet, and what no person handed in.
     """
     query = (
         # Columns, not rows: there may be hundreds of thousands, and most of a row is its result.
@@ -160,6 +160,7 @@ def candidates(
             Submission.device == device,
             col(Judgement.is_current),
             Judgement.state == State.JUDGED,
+            ~col(User.internal),
         )
         .order_by(col(Submission.user_id))
         .execution_options(yield_per=1000)

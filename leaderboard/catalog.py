@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from judge import wire
+from judge.certified import certified, view
 from judge.errors import ApiError
 from judge.hints import did_you_mean
 from judge.package import Package, pack, pack_public
@@ -29,12 +30,23 @@ class Catalog:
         packages: by slug.
         store: folder of the packed versions.
         compile_command: how C++ submissions are compiled, for the problem page.
+        certificates: whether only problems with a certificate may be on offer.
+
+    Raises ProblemError if one has none, or one that tells of too small a gap.
     """
 
     def __init__(
-        self, packages: Mapping[str, Package], store: Path, compile_command: str = ""
+        self,
+        packages: Mapping[str, Package],
+        store: Path,
+        compile_command: str = "",
+        *,
+        certificates: bool = True,
     ) -> None:
         self._packages = dict(packages)
+        self._certificates = {
+            slug: certified(package, required=certificates) for slug, package in packages.items()
+        }
         self._store = store
         self._compile_command = compile_command
 
@@ -82,6 +94,7 @@ class Catalog:
         package = self.package(slug)
         problem = package.problem
         visible = [w for w in problem.workloads if not w.hidden]
+        certificate = self._certificates[slug]
         return wire.ProblemDetail(
             **_summary(package),
             statement=package.statements,
@@ -96,6 +109,7 @@ class Catalog:
             hidden_workloads=len(problem.workloads) - len(visible),
             limits=problem.limits.model_dump(),
             tolerance=problem.rules(),
+            certificate=view(certificate, package) if certificate else None,
             compile_command=self._compile_command,
         )
 
@@ -136,10 +150,15 @@ class Catalog:
             for known in session.exec(select(Problem)).all():
                 known.listed = known.slug in self._packages
                 session.add(known)
-            _record(session, self._packages.values(), now)
+            _record(session, self._packages.values(), self._certificates, now)
 
 
-def _record(session: Session, packages: Iterable[Package], now: datetime) -> None:
+def _record(
+    session: Session,
+    packages: Iterable[Package],
+    certificates: Mapping[str, wire.Certificate | None],
+    now: datetime,
+) -> None:
     for package in packages:
         problem = session.get(Problem, package.slug)
         if problem is None:
@@ -150,15 +169,15 @@ def _record(session: Session, packages: Iterable[Package], now: datetime) -> Non
         problem.package_hash = package.hash
         session.add(problem)
         session.flush()
-        if session.get(ProblemVersion, (package.slug, package.hash)) is None:
-            session.add(
-                ProblemVersion(
-                    problem=package.slug,
-                    package_hash=package.hash,
-                    version=package.problem.version,
-                    created_at=now,
-                )
-            )
+        version = session.get(ProblemVersion, (package.slug, package.hash)) or ProblemVersion(
+            problem=package.slug,
+            package_hash=package.hash,
+            version=package.problem.version,
+            created_at=now,
+        )
+        if (certificate := certificates[package.slug]) is not None:
+            version.certificate = certificate.model_dump_json()
+        session.add(version)
 
 
 def _store(path: Path, data: bytes) -> None:

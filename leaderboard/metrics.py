@@ -40,7 +40,12 @@ class Metrics:
             "opjudge_verdict_latency_seconds", "From handing in to the verdict.",
             ["device"], buckets=_LATENCIES_S, registry=self._registry,
         )  # fmt: skip
+        self.canary_surprises = Counter(
+            "opjudge_canary_surprises", "Known programs that were not judged as they must be.",
+            ["device"], registry=self._registry,
+        )  # fmt: skip
         for device in devices:
+            self.canary_surprises.labels(device)
             self.lease_expiries.labels(device)
             self.verdict_latency.labels(device)
 

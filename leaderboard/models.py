@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Enum, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Enum, Index, Integer, Text, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from judge.verdict import Language, Mode, Verdict
@@ -65,6 +65,7 @@ class User(SQLModel, table=True):
     Attributes:
         key: the name in lower case, so that no two names differ in case only.
         password_hash: None where nobody can log in with a password.
+        internal: no person's; on no board and in no list.
     """
 
     __tablename__ = "user_account"
@@ -74,6 +75,7 @@ class User(SQLModel, table=True):
     key: str = Field(max_length=32, unique=True)
     password_hash: str | None = Field(default=None, max_length=256)
     created_at: datetime
+    internal: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class Token(SQLModel, table=True):
@@ -112,7 +114,11 @@ class Problem(SQLModel, table=True):
 
 
 class ProblemVersion(SQLModel, table=True):
-    """A state of a problem's package; the package itself lies in the data directory."""
+    """A state of a problem's package; the package itself lies in the data directory.
+
+    Attributes:
+        certificate: the `wire.Certificate` it was published with, as JSON.
+    """
 
     __tablename__ = "problem_version"
 
@@ -120,6 +126,7 @@ class ProblemVersion(SQLModel, table=True):
     package_hash: str = Field(primary_key=True, max_length=128)
     version: str = Field(max_length=32)
     created_at: datetime
+    certificate: str | None = Field(default=None, sa_type=Text)
 
 
 class Submission(SQLModel, table=True):
@@ -289,6 +296,33 @@ class Standing(SQLModel, table=True):
     attempts: int
     submitted_at: datetime
     judged_at: datetime
+
+
+class CanaryRun(SQLModel, table=True):
+    """A control that was handed in to see whether it is judged as it must be.
+
+    Attributes:
+        path: in the problem's `submissions/`.
+        permitted: verdicts, any of which is right, separated by spaces.
+        complaint: what was not as expected; empty if nothing, or while it is not known.
+    """
+
+    __tablename__ = "canary_run"
+    __table_args__ = (Index("ix_canary_run_ended", "ended_at"),)
+
+    id: int = Field(
+        default=None, sa_column=Column(_ROW_NUMBER, primary_key=True, autoincrement=True)
+    )
+    submission_id: UUID
+    problem: str = Field(max_length=64)
+    device: str = Field(max_length=32)
+    path: str = Field(max_length=512)
+    permitted: str = Field(max_length=64)
+    min_speedup: float | None = None
+    max_speedup: float | None = None
+    submitted_at: datetime
+    ended_at: datetime | None = None
+    complaint: str = Field(default="", max_length=500)
 
 
 class AuditEntry(SQLModel, table=True):

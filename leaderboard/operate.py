@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from judge.cli.output import Commands, Json, make_output
-from leaderboard import audit, boards, logs
+from judge.cli.output import NOT_ACCEPTED, OK, Commands, Json, make_output
+from leaderboard import audit, boards, canary, logs
 from leaderboard.backup import backup as write_backup
 from leaderboard.backup import restore as read_backup
 from leaderboard.services import Services, build
@@ -118,6 +118,37 @@ def trail(
             output.say(f"{moment}  {line.actor}  {line.action}  {line.subject}  {line.detail}")
 
     output.result(lines, show)
+
+
+@app.command("canary")
+def attack(now: Annotated[bool, typer.Option("--now")] = False, as_json: Json = False) -> None:
+    """What came of the known programs of the last day, or hand every one of them in now."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    moment = services.clock()
+    handed_in = 0
+    for control in canary.controls(services) if now else ():
+        canary.hand_in(services, control, moment)
+        handed_in += 1
+    if now:
+        with services.db.write() as session:
+            told = f"{handed_in} known programs"
+            audit.record(session, moment, _operator(), audit.Action.CANARY, detail=told)
+    status, surprises = canary.status(services, moment), canary.surprises(services, moment)
+
+    def show() -> None:
+        if now:
+            output.say(f"{handed_in} known programs handed in; look again when they are judged")
+        output.say(
+            f"within a day {status.succeeded} of {status.attacks} cheats succeeded, and "
+            f"{status.surprises} of {status.attacks + status.controls} programs were a surprise"
+        )
+        for one in surprises:
+            output.say(f"{one.problem}/{one.device}/{one.path}: {one.complaint}")
+
+    document = {"handed_in": handed_in, "status": status, "surprises": surprises}
+    output.result(document, show)
+    raise typer.Exit(NOT_ACCEPTED if surprises else OK)
 
 
 def _services() -> Services:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel import col, select, update
 
-from leaderboard import boards, judgements
+from leaderboard import boards, canary, judgements
 from leaderboard.models import Judgement, State
 from leaderboard.services import Services
 
@@ -14,9 +14,10 @@ log = structlog.get_logger(__name__)
 
 
 def reconcile(services: Services, now: datetime) -> None:
-    """One round: end leases that ran out, look for jobs Redis lost, fill the queues."""
+    """One round: end leases that ran out, look for jobs Redis lost, the canary, fill the queues."""
     end_leases(services, now)
     find_lost_jobs(services, now)
+    canary.turn(services, now)
     for device in services.catalog.devices:
         services.feed(device)
 

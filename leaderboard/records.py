@@ -39,7 +39,7 @@ def _record(session: Session, submission_id: UUID, attempt: int | None) -> Recor
             (col(ProblemVersion.problem) == Submission.problem)
             & (col(ProblemVersion.package_hash) == Judgement.package_hash),
         )
-        .where(Submission.id == submission_id, which)
+        .where(Submission.id == submission_id, which, ~col(User.internal))
     ).one_or_none()
     if found is None:
         raise ApiError(

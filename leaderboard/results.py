@@ -22,6 +22,7 @@ from leaderboard.text import plain
 _HASH = re.compile(r"[0-9A-Za-z:_-]{0,128}")
 _HEAVIEST = 1e6
 _LONGEST_NS = 1e15
+_PNG = b"\x89PNG\r\n\x1a\n"
 _SCORES = (1e-9, 1e9)
 _SAMPLES = {"candidate_samples_ns", "baseline_samples_ns"}
 
@@ -54,6 +55,8 @@ def _fault(result: wire.JudgementResult, package_hash: str) -> str | None:
     if not _HASH.fullmatch(result.artifact_hash):
         return "artifact_hash is not a hash"
     for run in result.runs:
+        if (drawn := run.error and run.error.picture) and not drawn.startswith(_PNG):
+            return f"the picture of {run.workload[:80]!r} is not a PNG"
         if not 0 < run.weight <= _HEAVIEST:
             return f"the weight of {run.workload[:80]!r} is out of bounds"
         if not all(0 <= t <= _LONGEST_NS for t in (run.latency_ns or 0, run.baseline_ns or 0)):

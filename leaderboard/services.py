@@ -93,6 +93,7 @@ def build(settings: Settings, clock: Clock = utc_now) -> Services:
         load_all(settings.problems_dir),
         settings.packages_dir,
         compile_command=shlex.join(("g++", *CPP_FLAGS)),
+        certificates=settings.require_certificate,
     )
     return Services(
         settings=settings,

@@ -27,6 +27,11 @@ class Settings(BaseSettings):
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
         problems_dir: folder of problem packages; without it the bundled ones.
+        require_certificate: whether a problem needs the certificate that `opjudge problem verify`
+            writes to be on offer; one that tells of too small a gap is refused in any case.
+        canary_every_s: seconds between two known programs that are handed in on each device to see
+            whether they are judged as they must be; 0 for none.
+        canary_share: of each device's time that these may use, over an hour; looked at before each.
         public_url: how people reach the service, for links; without it, as this machine does.
         open_registration: whether anybody may make an account.
         worker_token: the token workers present; without it `worker.token` in the data directory,
@@ -55,6 +60,9 @@ class Settings(BaseSettings):
     problems_dir: Path = Field(default_factory=bundled_problems)
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    require_certificate: bool = True
+    canary_every_s: Annotated[float, Field(ge=0)] = 1800.0
+    canary_share: Annotated[float, Field(gt=0, le=1)] = 0.02
     public_url: str = Field(default_factory=lambda known: local_url(known["host"], known["port"]))
     open_registration: bool = True
     worker_token: SecretStr | None = None

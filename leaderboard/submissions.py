@@ -103,6 +103,20 @@ def detail(
         return _detail(services, session, row, result if judged else None, owner=owner)
 
 
+def picture(services: Services, submission_id: UUID, viewer: Principal | None) -> bytes:
+    """The error picture of one's own submission, a PNG. Raises ApiError 404 ``no-picture``."""
+    result = detail(services, submission_id, viewer, samples=False).result
+    for run in result.runs if result else ():
+        if run.error is not None and run.error.picture is not None:
+            return run.error.picture
+    raise ApiError(
+        "there is no picture: one is drawn where an output of a sample workload is wrong, "
+        "for the submission's author",
+        status=404,
+        code="no-picture",
+    )
+
+
 def page(
     services: Services,
     *,
@@ -119,6 +133,7 @@ def page(
     query = (
         select(Submission, User.name)
         .join(User, col(User.id) == Submission.user_id)
+        .where(~col(User.internal))
         .order_by(col(Submission.number).desc())
         .limit(limit + 1)
     )
@@ -184,7 +199,7 @@ def find(session: Session, submission_id: UUID) -> Row:
         select(Submission, User.name, Judgement)
         .join(User, col(User.id) == Submission.user_id)
         .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .where(Submission.id == submission_id, col(Judgement.is_current))
+        .where(Submission.id == submission_id, col(Judgement.is_current), ~col(User.internal))
     ).one_or_none()
     if found is None:
         raise ApiError("there is no such submission", status=404, code="unknown-submission")

@@ -57,6 +57,18 @@ def audit(
     _hand_over(["audit", "--limit", str(limit)], data_dir, as_json)
 
 
+def canary(
+    now: Annotated[bool, typer.Option("--now", help="Hand every known program in.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Tell whether known cheats, wrong and honest programs were judged as they must be.
+
+    Exit code 3 if one of the last day was not.
+    """
+    _hand_over(["canary", *(["--now"] if now else [])], data_dir, as_json)
+
+
 def _hand_over(arguments: list[str], data_dir: Path, as_json: bool) -> None:
     make_output(as_json)
     if importlib.util.find_spec("sqlmodel") is None:
@@ -71,5 +83,5 @@ def _hand_over(arguments: list[str], data_dir: Path, as_json: bool) -> None:
 
 
 commands = typer.Typer(no_args_is_help=True, help="Look after a server's data.")
-for _command in (rebuild, prune, audit):
+for _command in (rebuild, prune, audit, canary):
     commands.command()(_command)

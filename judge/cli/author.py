@@ -26,7 +26,8 @@ def verify(
     """Judge every submission in a package and compare with what the package expects.
 
     Without --only also try mutants: wrong outputs, all of which the tolerance must stop on every
-    timed workload, four times as far off as what is honest.
+    timed workload, four times as far off as what is honest. What comes of it is written to
+    DIR/certificate.json; a server offers no problem without one.
     """
     from judge.package import load_package
 
@@ -35,6 +36,7 @@ def verify(
     with needs("worker"):
         from judge.backend import make_sandbox, warmed
         from judge.certificate import certify, honest_margins
+        from judge.certified import write_certificate
         from judge.verify import Verified
         from judge.verify import verify as verify_package
 
@@ -58,6 +60,8 @@ def verify(
             v.result for v in verified if v.ok and v.expectation.path.startswith("accepted/")
         )
         certificate = None if only else certify(package, ready, honest, report=trying)
+    if certificate is not None:
+        output.say(f"wrote {write_certificate(certificate, package.root)}")
     ok = all(entry.ok for entry in verified) and (certificate is None or certificate.ok)
     document = {
         "problem": package.slug,

@@ -14,7 +14,7 @@ from judge.cli.watch import follow, following, watch_board
 from judge.client import Client
 from judge.errors import UserError
 from judge.verdict import Language, Mode, Status
-from judge.wire import ProblemDetail, SubmissionDetail
+from judge.wire import JudgementResult, ProblemDetail, SubmissionDetail
 
 _SOURCE_LIMIT_BYTES = 16 << 20  # the largest any problem can allow; the server knows its own
 
@@ -23,6 +23,10 @@ SubmissionId = Annotated[UUID, typer.Argument(metavar="ID", help="As `submit` pr
 ProblemOption = Annotated[
     str | None,
     typer.Option("--problem", "-p", help="The problem, if the file does not say."),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", metavar="FILE", help="Save the error picture, a PNG."),
 ]
 Watch = Annotated[bool, typer.Option("--watch/--no-watch", help="Follow it to its verdict.")]
 
@@ -63,6 +67,12 @@ def _show_problem(output: Output, detail: ProblemDetail, language: str) -> None:
         output.console.print(f"  {workload.name}: {dims}  {marks}", markup=False, highlight=False)
     if detail.hidden_workloads:
         output.console.print(f"  and {detail.hidden_workloads} hidden", highlight=False)
+    if (certificate := detail.certificate) is not None:
+        near = "" if certificate.gap is None else f", the nearest by {certificate.gap:.3g} times"
+        output.console.print(
+            f"  {certificate.tried} wrong outputs made on purpose are all refused{near}",
+            highlight=False,
+        )
 
 
 def init(
@@ -101,6 +111,7 @@ def judge_here(
     mode: ModeOption = Mode.TEST,
     url: Url = None,
     sandbox: Sandbox = "bubblewrap",
+    picture: Picture = None,
     as_json: Json = False,
 ) -> None:
     """Judge a file here, by the very code the server uses. --problem may name a folder, too."""
@@ -116,6 +127,8 @@ def judge_here(
         result = packages.judge_here(package, source, mode or Mode.TEST, sandbox, report)
     title = f"{package.slug}, {mode or Mode.TEST}, judged here"
     output.result(result, lambda: show_result(output.console, result, title))
+    if picture is not None:
+        _save_picture(output, result, picture)
     raise typer.Exit(exit_code(result.verdict))
 
 
@@ -179,12 +192,36 @@ def _finish(client: Client, detail: SubmissionDetail, output: Output, *, watch: 
 
 
 def status(
-    submission_id: SubmissionId, watch: Watch = False, url: Url = None, as_json: Json = False
+    submission_id: SubmissionId,
+    watch: Watch = False,
+    picture: Picture = None,
+    url: Url = None,
+    as_json: Json = False,
 ) -> None:
     """Show a submission: where it is, or what it got."""
     output = make_output(as_json)
     with connect(url) as client:
-        _finish(client, client.submission(submission_id), output, watch=watch)
+        detail = client.submission(submission_id)
+        if picture is not None:
+            _save_picture(output, detail.result, picture)
+        _finish(client, detail, output, watch=watch)
+
+
+def _save_picture(output: Output, result: JudgementResult | None, file: Path) -> None:
+    """Write the error picture, or say why there is none."""
+    drawn = [run for run in (result.runs if result else ()) if run.error and run.error.picture]
+    if not drawn or drawn[0].error is None or drawn[0].error.picture is None:
+        output.warn(
+            "no picture: one is drawn where an output of a sample workload is wrong, "
+            "for the submission's author"
+        )
+        return
+    try:
+        file.write_bytes(drawn[0].error.picture)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}", code="cannot-write") from error
+    rows, columns = drawn[0].error.tile or (1, 1)
+    output.warn(f"{drawn[0].workload}: {file}, a tile is {rows} x {columns} elements")
 
 
 def cancel(submission_id: SubmissionId, url: Url = None, as_json: Json = False) -> None:

@@ -70,6 +70,8 @@ def error_lines(error: ErrorReport) -> Iterable[str]:
         yield f"{100 * error.share_wrong:.3g} % of the elements are beyond their tolerance"
     if error.max_error is not None:
         yield f"the worst error is {error.max_error:.3g} times what is allowed"
+    if error.picture is not None:
+        yield "a picture shows where: --picture FILE.png"
 
 
 def _figure(value: float | None) -> str:

@@ -70,6 +70,17 @@ def source(
     return submissions.source_of(services, submission_id, viewer)
 
 
+@router.get(
+    "/{submission_id}/picture",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def picture(services: ServicesDep, viewer: ViewerDep, submission_id: UUID) -> Response:
+    """Where an output of a sample workload is wrong, as a PNG; for the submission's author."""
+    png = submissions.picture(services, submission_id, viewer)
+    return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+
+
 @router.post("/{submission_id}/cancel")
 def cancel(
     services: ServicesDep, viewer: ContestantDep, submission_id: UUID

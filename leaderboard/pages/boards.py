@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from judge import wire
 from judge.ranking import MARGIN
-from leaderboard import scoreboard
+from leaderboard import canary, scoreboard
 from leaderboard.auth import LastEventId
 from leaderboard.pages.views import Page, PageDep
 from leaderboard.scoreboard import standings
@@ -38,6 +38,7 @@ def show(page: PageDep, board: BoardDep, after: After = None) -> Response:
         "board.html",
         problem=problem,
         margin=MARGIN,
+        canary=canary.status(page.services, page.services.clock()),
         table=_table(page, found, after),
         board=found,
         first=after is None,

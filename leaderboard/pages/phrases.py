@@ -39,6 +39,15 @@ PHRASES: dict[str, tuple[str, str]] = {
         "另有 {count} 组隐藏数据，只用于排名模式。"),
     "problem.limits": ("Limits", "限制"),
     "problem.tolerance": ("Tolerance", "误差容限"),
+    "problem.certificate": (
+        "Checked against {tried} wrong outputs made on purpose: all are refused.",
+        "已用 {tried} 个故意做错的输出检验过误差容限：全部被判错。"),
+    "problem.gap": (
+        "The nearest is {gap} times as far off as the worst honest one.",
+        "其中最接近的一个，误差也是最差的诚实实现的 {gap} 倍。"),
+    "problem.uncertified": (
+        "Its tolerance was not checked against wrong outputs made on purpose.",
+        "误差容限尚未用故意做错的输出检验。"),
     "problem.hash": ("Package", "题目包哈希"),
 
     "code.copy": ("Copy", "复制"),
@@ -163,6 +172,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "error.not_finite": ("NaN or infinite", "NaN 或无穷"),
     "error.share": ("Elements beyond tolerance", "超出容限的元素"),
     "error.max": ("Worst error / allowed", "最大误差 / 允许误差"),
+    "error.picture": (
+        "Where it is wrong: dark is within the tolerance, yellow just beyond it, red far beyond",
+        "错误分布：深色在容限之内，黄色略微超出，红色超出很多"),
+    "error.tile": ("a tile is {rows} × {columns} elements", "每格为 {rows} × {columns} 个元素"),
 
     "gate.pattern": (
         "pattern of NaN, infinity and unwritten elements",
@@ -214,6 +227,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "board.top": ("Top of the board", "榜首"),
     "board.nobody": ("Nobody yet.", "还没有人上榜。"),
     "board.tie": ("shared rank: within measuring noise", "并列：差距在测量误差之内"),
+    "board.attacked": (
+        "This judge last attacked itself with a known cheat:",
+        "评测机最近一次用已知作弊程序攻击自己："),
+    "board.attacks": (
+        "{succeeded} of {attacks} succeeded within a day",
+        "一天之内 {attacks} 次攻击中成功 {succeeded} 次"),
     "board.caption": (
         "One entry per person, the best ranked submission. The score is the geometric mean of the "
         "speed-ups over the baseline, with its 95 % interval. “=” marks a tie: intervals that "

@@ -81,6 +81,13 @@ async def live(page: PageDep, found: FoundDep, last_event_id: LastEventId = None
     return EventStream(page.services.hub, key, topics, draw, last_event_id, farewell)
 
 
+@router.get("/{submission_id:uuid}/picture")
+def picture(page: PageDep, submission_id: UUID) -> Response:
+    """Where an output is wrong, as a PNG; for the submission's author."""
+    png = submissions.picture(page.services, submission_id, page.visitor)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private"})
+
+
 @router.get("/{submission_id:uuid}/record")
 def record(page: PageDep, submission_id: UUID) -> Response:
     """The signed record, to keep."""

@@ -37,6 +37,7 @@ class Place:
             problems_dir=self.folder / "problems",
             database_url=self.database_url,
             worker_token=WORKER_TOKEN,
+            require_certificate=False,
         )
 
     def environment(self) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Place:
             "OPJUDGE_DATA_DIR": str(self.folder / "data"),
             "OPJUDGE_PROBLEMS_DIR": str(self.folder / "problems"),
             "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
+            "OPJUDGE_REQUIRE_CERTIFICATE": "false",
             "OPJUDGE_PORT": "0",
             "OPJUDGE_LEASE_S": "3600",
         }

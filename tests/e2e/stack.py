@@ -129,6 +129,8 @@ def environment(folder: Path, user: str, url: str = "") -> dict[str, str]:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "OPJUDGE_PASSWORD": "correct horse battery",
         "OPJUDGE_LEASE_S": "3",
+        "OPJUDGE_REQUIRE_CERTIFICATE": "false",
+        "OPJUDGE_CANARY_EVERY_S": "0",
         "OPJUDGE_RECONCILE_S": "0.3",
         "OPJUDGE_PASSWORD_TIME_COST": "1",
         "OPJUDGE_PASSWORD_MEMORY_KIB": "64",

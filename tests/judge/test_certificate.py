@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from judge.certificate import GAP, certify, honest_margins
+from judge.certificate import certify, honest_margins
+from judge.certified import GAP
 from judge.package import load_package
 from judge.verdict import Verdict
 from judge.wire import Certificate, Environment, JudgementResult, Run

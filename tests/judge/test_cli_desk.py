@@ -84,6 +84,27 @@ def test_with_json_there_is_the_result_alone(shell: Shell, judge: StandIn, folde
     assert document == json.loads(judge.outcome.model_dump_json())
 
 
+def test_the_error_picture_can_be_saved(
+    shell: Shell, judge: StandIn, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.png"
+    arguments = ("test", shell.source(), "-p", str(folder), "--picture", str(file))
+    result = shell(*arguments)
+    assert "no picture" in result.stderr
+    assert not file.exists()
+    assert WRONG_RUN.error is not None
+    error = WRONG_RUN.error.model_copy(update={"picture": b"a png", "tile": (2, 3)})
+    run = WRONG_RUN.model_copy(update={"error": error})
+    judge.outcome = make_result(Verdict.WA, runs=(run,))
+    result = shell(*arguments)
+    assert result.exit_code == 3
+    assert "a picture shows where: --picture" in result.stdout
+    assert "a tile is 2 x 3 elements" in result.stderr
+    assert file.read_bytes() == b"a png"
+    lost = shell(*arguments[:-1], str(tmp_path / "no" / "where.png"))
+    assert "cannot write" in lost.stderr
+
+
 @pytest.mark.parametrize(
     "error", [InfrastructureError("the clock stood still"), SandboxError("no namespaces")]
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from judge.arena import Array, element_type
 from judge.inputs import POOL_FROM, InputSource, Pool, draw, generator
@@ -127,3 +128,29 @@ def test_a_reference_that_makes_none_is_asked_once(problem: Problem) -> None:
 def test_streams_with_other_labels_differ() -> None:
     a, b = (generator(SEED, label).integers(0, 1 << 62) for label in ("a", "b"))
     assert a != b
+
+
+@pytest.mark.parametrize("workload", [SMALL, LARGE])
+@pytest.mark.parametrize("dtype", [DType.FLOAT32, DType.BFLOAT16])
+def test_rows_have_centres_of_their_own_other_ones_at_each_call(
+    problem: Problem, workload: Workload, dtype: DType
+) -> None:
+    how = Distribution(kind="uniform", low=-1.0, high=1.0, row_offset=100.0)
+    (x,) = problem.operator.inputs
+    moved = x.model_copy(update={"dtype": dtype, "distribution": how})
+    operator = problem.operator.model_copy(update={"inputs": (moved,)})
+    given = source(problem.model_copy(update={"operator": operator}), workload)
+    a, b = (given.fresh(call)["x"].astype(np.float64) for call in range(2))
+    assert np.abs(a).max() <= 101.5
+    assert (np.ptp(a, axis=1) <= 3.0).all()
+    assert np.ptp(a.mean(axis=1)) > 10
+    assert np.abs(a.mean(axis=1) - b.mean(axis=1)).max() > 10
+
+
+def test_only_floating_rows_can_be_moved() -> None:
+    with pytest.raises(ValidationError, match="row_offset is for floating inputs"):
+        Distribution(kind="integers", row_offset=1.0)
+    with pytest.raises(ValidationError, match="'x' is int32"):
+        TensorSpec(
+            name="x", dtype=DType.INT32, shape=("n",), distribution=Distribution(row_offset=1.0)
+        )

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from judge.expected import Expectation
+from judge.expected import Expectation, complaint, why
 from judge.package import load_package
 from judge.verdict import Mode, Verdict
-from judge.verify import Verified, complaint, verify, why
+from judge.verify import Verified, verify
 from judge.wire import Environment, ErrorReport, Interval, JudgementResult, Run
 from sandbox.bubblewrap import Bubblewrap
 from tests.fixtures import write_package

@@ -127,6 +127,8 @@ def make_settings(folder: Path, problems_dir: Path) -> Callable[..., Settings]:
             "data_dir": folder / "data",
             "problems_dir": problems_dir,
             "worker_token": WORKER_TOKEN,
+            "require_certificate": False,
+            "canary_every_s": 0,
             "password_time_cost": 1,
             "password_memory_kib": 64,
             # All of a test's people come from one address, and faster than people do.

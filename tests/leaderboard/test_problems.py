@@ -9,12 +9,14 @@ import pytest
 from sqlmodel import select
 
 from judge import wire
+from judge.certified import write_certificate
 from judge.errors import ProblemError
-from judge.package import unpack
+from judge.package import load_package, unpack
 from leaderboard.app import create_app
 from leaderboard.models import Problem, ProblemVersion
 from leaderboard.settings import Settings
 from tests.fixtures import PROBLEM_YAML, REFERENCE, write_package
+from tests.judge.test_certified import certificate
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.world import API, PROBLEM, World, assert_problem
 
@@ -148,4 +150,39 @@ def test_a_broken_package_stops_the_start_and_says_why(
     )
 
     with pytest.raises(ProblemError, match="licence"):
+        create_app(make_settings())
+
+
+def test_a_problem_without_a_certificate_is_not_offered(
+    make_settings: Callable[..., Settings],
+) -> None:
+    with pytest.raises(ProblemError, match="opjudge problem verify"):
+        create_app(make_settings(require_certificate=True))
+
+
+def test_the_certificate_is_stored_with_the_version_and_shown(
+    problems_dir: Path, make_world: MakeWorld
+) -> None:
+    assert make_world().get(f"/problems/{PROBLEM}").json()["certificate"] is None
+    package = load_package(problems_dir / PROBLEM)
+    made = certificate(package)
+    write_certificate(made, problems_dir / PROBLEM)
+
+    world = make_world(require_certificate=True)
+
+    shown = world.get(f"/problems/{PROBLEM}")
+    assert shown.json()["certificate"]["gap"] == 10.0
+    assert "secret" not in shown.text
+    assert "Checked against" in world.client.get(f"/problems/{PROBLEM}").text
+    with world.services.db.read() as session:
+        (version,) = session.exec(select(ProblemVersion)).all()
+        assert wire.Certificate.model_validate_json(version.certificate or "") == made
+
+
+def test_a_certificate_that_tells_of_a_small_gap_is_refused_in_any_case(
+    problems_dir: Path, make_settings: Callable[..., Settings]
+) -> None:
+    package = load_package(problems_dir / PROBLEM)
+    write_certificate(certificate(package, gap=3.9), problems_dir / PROBLEM)
+    with pytest.raises(ProblemError, match=r"'zeros' of 'y' on 'large' has a gap of 3.9"):
         create_app(make_settings())

@@ -285,6 +285,7 @@ def test_sigterm_ends_the_process_with_a_stream_open(
         **os.environ,
         "OPJUDGE_DATA_DIR": str(folder / "process"),
         "OPJUDGE_PROBLEMS_DIR": str(settings.problems_dir),
+        "OPJUDGE_REQUIRE_CERTIFICATE": "false",
         "OPJUDGE_PORT": "0",
     }
     argv = [sys.executable, "-m", "leaderboard"]

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from sqlmodel import func, select
 
 from judge import wire
+from judge.findings import Findings
+from judge.jury import illustrated
 from judge.verdict import Language, Status, Verdict
 from leaderboard.models import Judgement, Submission
 from tests.fixtures import write_package
@@ -20,6 +23,7 @@ from tests.leaderboard.world import (
     World,
     assert_problem,
     make_result,
+    make_runs,
     zip_of,
 )
 
@@ -517,3 +521,29 @@ def test_queue_positions_count_who_came_before(world: World) -> None:
     assert positions() == [0, None, 1]
     assert world.claim().submission_id == first
     assert positions() == [None, None, 0]
+
+
+def test_the_error_picture_is_its_authors_alone(world: World) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    submission = world.submit(alice)
+    drawn = Findings("y", {"element": 9.0}, np.array([[0.0, 9.0]]))
+    report = wire.ErrorReport(gate="element", output="y")
+    run = make_runs()[0].model_copy(
+        update={"verdict": Verdict.WA, "error": illustrated(report, (drawn,)), "sample": True}
+    )
+    world.finish(world.claim(), verdict=Verdict.WA, runs=(run,))
+
+    path = f"/submissions/{submission}/picture"
+    shown = world.get(path, alice)
+    assert shown.headers["content-type"] == "image/png"
+    assert shown.content.startswith(b"\x89PNG")
+    for person in (bob, None):
+        assert_problem(world.get(path, person), 404, "no-picture")
+
+
+def test_what_is_no_picture_is_refused(world: World) -> None:
+    world.submit(world.person("alice"))
+    report = wire.ErrorReport(gate="element", picture=b"<script>")
+    run = make_runs()[0].model_copy(update={"verdict": Verdict.WA, "error": report})
+    answer = world.finish(world.claim(), verdict=Verdict.WA, runs=(run,))
+    assert_problem(answer, 422, "invalid-result")

@@ -5,11 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from judge.backend import warmed
-from judge.certificate import GAP, certify
+from judge.certificate import certify
+from judge.certified import GAP, certified
 from sandbox.base import Sandbox
 from sandbox.bubblewrap import Bubblewrap
 from tests.problems import programs
 from tests.problems.programs import SLUGS
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_the_stored_certificate_is_good(slug: str) -> None:
+    assert certified(programs.package(slug)) is not None, "make certificates"
 
 
 @pytest.fixture(scope="module")

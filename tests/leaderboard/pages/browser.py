@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from tests.leaderboard.world import PASSWORD, PROBLEM, SOURCE, World
 
 OWN_SITE = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
-_VOID = {"meta", "link", "input", "br", "rect", "line", "path"}
+_VOID = {"meta", "link", "input", "img", "br", "rect", "line", "path"}
 _INLINE = {"a", "b", "code", "span", "small", "em", "time"}
 
 

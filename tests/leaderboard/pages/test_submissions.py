@@ -148,7 +148,7 @@ def wrong(world: World, alice: Person) -> str:
     submission = world.submit(alice, SOURCE + HOSTILE.encode())
     place = wire.ErrorReport(
         gate="element", output="y", index=(3, 57), expected=0.125, max_error=1834.2,
-        share_wrong=0.031,
+        share_wrong=0.031, picture=b"\x89PNG\r\n\x1a\n", tile=(2, 4),
     )  # fmt: skip
     runs = (
         wire.Run(workload="tiny", dims={"rows": 2, "cols": 3}, sample=True, verdict=Verdict.WA,
@@ -180,6 +180,9 @@ def test_the_author_sees_what_went_wrong_and_where(
         "Failed at single elements Where y[3, 57] Expected 0.125 Got NaN or infinite "
         "Elements beyond tolerance 3.1 % Worst error / allowed 1,834×" in text
     )
+    assert "a tile is 2 × 4 elements" in text
+    picture = logged_in(alice).client.get(f"{wrong}/picture")
+    assert picture.headers["content-type"] == "image/png"
     assert "def solve(x, y, eps):" in text
 
 
@@ -191,8 +194,9 @@ def test_others_see_neither_source_nor_logs(
 
         assert "WA wrong answer" in text
         assert "shown to the author only" in text
-        for secret in ("says", "def solve", "y[3, 57]", "0.125", "Cancel"):
+        for secret in ("says", "def solve", "y[3, 57]", "0.125", "Cancel", "a tile is"):
             assert secret not in text
+        assert browser.client.get(f"{wrong}/picture").status_code == 404
 
 
 def test_of_hidden_workloads_nobody_learns_the_shape(
@@ -211,7 +215,7 @@ def test_nothing_a_contestant_writes_can_run(alice: Person, logged_in: LogIn, wr
 
     assert_harmless(document)
     assert len(document.all("script")) == 1
-    assert not document.all("img")
+    assert {image["src"] for image in document.all("img")} == {f"{wrong}/picture"}
 
 
 def test_a_hostile_worker_can_do_nothing_either(
