@@ -149,6 +149,7 @@ class _Judging:
             runs=measured.runs,
             overhead=measured.overhead,
             kernel_s=measured.kernel_s,
+            verify_s=measured.verify_s,
             prepare_s=measured.prepare_s,
             stdout=measured.stdout,
         )

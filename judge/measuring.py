@@ -59,6 +59,7 @@ class Measured:
     runs: tuple[Run, ...] = ()
     overhead: Overhead | None = None
     kernel_s: float = 0.0
+    verify_s: float = 0.0
     prepare_s: float | None = None
     stdout: str = ""
 
@@ -159,6 +160,7 @@ def _measured(
         runs=tuple(runs),
         overhead=overhead,
         kernel_s=session.kernel_ns / 1e9,
+        verify_s=sum(t.verify_ns for t in made if t.baseline is not None) / 1e9,
         prepare_s=session.prepare_ns / 1e9 if _prepared(session) else None,
         stdout=printed,
     )

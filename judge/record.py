@@ -155,6 +155,7 @@ def redacted(run: Run, position: int) -> Run:
             "gbps": None,
             "roofline": None,
             "margins": {},
+            "starts": (),
             "candidate_samples_ns": (),
             "baseline_samples_ns": (),
         }

@@ -127,8 +127,8 @@ class Session:
         self._last_look()
         for party in (self._baseline, self._candidate):
             self._reloaded(party, party.restart())
-        for side in (side for track in self._tracks for side in track.sides):
-            side.renew()
+        for track in self._tracks:
+            track.renew()
         self._process = _Process(
             until=self._process.turns + self._life(),
             turns=self._process.turns,
@@ -219,8 +219,16 @@ class Session:
         track.calls += 1
         self._null(track, baseline)
         mine, theirs = got[id(track.candidate)], got[id(baseline)]
-        if track.calls == 1 or self._rarely() or not track.agree(mine, theirs):
-            self._ask_oracle(track, inputs, mine, theirs)
+        with self._verifying(track):
+            if track.calls == 1 or self._rarely() or not track.agree(mine, theirs):
+                self._ask_oracle(track, inputs, mine, theirs)
+
+    @contextmanager
+    def _verifying(self, track: Track) -> Iterator[None]:
+        """Take down how long it takes."""
+        started = time.perf_counter_ns()
+        yield
+        track.verify_ns += time.perf_counter_ns() - started
 
     def _rarely(self) -> bool:
         return bool(self._rng.random() < self._effort.oracle_share)
@@ -253,7 +261,8 @@ class Session:
         """One timed call of one side; its outputs, good until its next call, and nanoseconds."""
         self._prepare(track, side)
         place = side.places[track.spot]
-        self._late_write(side, [place])
+        with self._verifying(track):
+            self._late_write(side, [place])
         arena, placement = side.party.arena, place.placement
         tracks.write_inputs(arena, placement, inputs)
         for buffer in placement.written:
@@ -263,9 +272,10 @@ class Session:
         reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
         self.kernel_ns += reply.charged_ns
         self._answer(side, reply)
-        tracks.remember(arena, place, self._rng)
-        if not arena.guards_intact(placement):
-            self._broken(side, "guards", "wrote outside its buffers")
+        with self._verifying(track):
+            tracks.remember(arena, place, self._rng)
+            if not arena.guards_intact(placement):
+                self._broken(side, "guards", "wrote outside its buffers")
         return tracks.outputs_of(arena, placement), reply.charged_ns
 
     def _prepare(self, track: Track, side: Side) -> None:

@@ -55,12 +55,6 @@ class Side:
     previous: Arrays | None = None
     margins: dict[str, float] = field(default_factory=dict)
 
-    def renew(self) -> None:
-        """The party has a new process, and nothing of what lay in its buffers."""
-        self.prepared = False
-        for place in self.places:
-            place.seen = {}
-
     def note(self, found: Iterable[Findings]) -> None:
         """Remember how near the tolerance an output came."""
         for one in found:
@@ -75,6 +69,8 @@ class Track:
 
     Attributes:
         spot: which of the places the present call uses, on either side.
+        starts: the number of the first round of each process.
+        verify_ns: what it took to verify its calls.
     """
 
     workload: Workload
@@ -90,11 +86,22 @@ class Track:
     error: ErrorReport | None = None
     done: bool = False
     spent_s: float = 0.0
+    starts: list[int] = field(default_factory=lambda: [0])
+    verify_ns: int = 0
 
     @property
     def sides(self) -> tuple[Side, ...]:
         """The candidate's, and the baseline's if it has one here."""
         return (self.candidate,) if self.baseline is None else (self.candidate, self.baseline)
+
+    def renew(self) -> None:
+        """Either party has a new process, and nothing of what lay in its buffers."""
+        if self.starts[-1] < len(self.candidate.samples_ns):
+            self.starts.append(len(self.candidate.samples_ns))
+        for side in self.sides:
+            side.prepared = False
+            for place in side.places:
+                place.seen = {}
 
     def agree(self, mine: Arrays, theirs: Arrays) -> bool:
         """Whether the oracle need not be asked: the outputs are the verified baseline's."""
@@ -140,6 +147,7 @@ class Track:
             error=self.error,
             calls=self.calls,
             margins=dict(self.candidate.margins),
+            starts=tuple(self.starts) if self.baseline else (),
             candidate_samples_ns=tuple(self.candidate.samples_ns),
             baseline_samples_ns=tuple(self.baseline.samples_ns) if self.baseline else (),
         )

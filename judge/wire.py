@@ -66,6 +66,7 @@ class Run(Wire):
         roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
         margins: output and gate to the largest error over what is allowed there, of right outputs.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
+        starts: positions at which either side had a new process.
     """
 
     workload: str
@@ -87,6 +88,7 @@ class Run(Wire):
     gbps: float | None = None
     roofline: float | None = None
     margins: dict[str, float] = Field(default_factory=dict)
+    starts: tuple[int, ...] = ()
     candidate_samples_ns: tuple[int, ...] = ()
     baseline_samples_ns: tuple[int, ...] = ()
 
@@ -101,6 +103,7 @@ class JudgementResult(Wire):
         drift: baselines that were not as fast as usual.
         formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
+        verify_s: seconds it took to verify the calls of timed workloads.
         seed: the secret the inputs came from, hex; empty where it is still one (`judge.record`).
     """
 
@@ -119,6 +122,7 @@ class JudgementResult(Wire):
     build_s: float = 0.0
     elapsed_s: float = 0.0
     kernel_s: float = 0.0
+    verify_s: float = 0.0
     package_hash: str
     artifact_hash: str = ""
     seed: str = ""
