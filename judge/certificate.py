@@ -141,7 +141,7 @@ class _Bench:
         source = InputSource(problem, workload, seed, oracle.inputs)
         before, inputs = source.fresh(0), source.fresh(1)
         jury = Jury(problem, oracle)
-        values = (oracle.values(given, rng) for given in (before, inputs))
+        values = (oracle.values(given) for given in (before, inputs))
         previous, right = (_rounded(problem, v) for v in values)
         # The truth comes last: a random operator's is another draw than what is compared with it.
         evidence = jury.hear(inputs, rng)
@@ -184,7 +184,7 @@ class _Bench:
     def _of_inputs(self, honest: Mapping[str, float]) -> Iterator[Trial]:
         for mutant, change in OF_INPUTS.items():
             try:
-                values = self.oracle.values(change(self.evidence.inputs), self.rng)
+                values = self.oracle.values(change(self.evidence.inputs))
             except (Unfit, BaselineFailed) as unfit:
                 yield self._skipped("", mutant, str(unfit).partition("\n")[0])
                 continue

@@ -187,25 +187,31 @@ class QuickCheck:
 
     def agrees(self, got: Array, baseline: Array) -> bool:
         """Whether an output is as near the baseline's as two right ones are."""
-        if self.u == 0.0:
-            return bool(np.array_equal(got, baseline))
-        with np.errstate(all="ignore"):
-            return self._floating(got, baseline)
+        return self._near(got, baseline, QUICK_SLACK)
 
-    def _floating(self, got: Array, baseline: Array) -> bool:
+    def is_right(self, got: Array, value: Array) -> bool:
+        """Whether an output is as near the reference's value as a right one is."""
+        return self._near(got, value, 1.0)
+
+    def _near(self, got: Array, other: Array, slack: float) -> bool:
+        if self.u == 0.0:
+            return bool(np.array_equal(got, other))
+        with np.errstate(all="ignore"):
+            return self._floating(got, other, slack * self.element)
+
+    def _floating(self, got: Array, other: Array, slack: float) -> bool:
         # Half precision goes to double because numpy takes twice as long to make it single.
-        wide = np.float64 if got.dtype in (np.float64, np.float16) else np.float32
-        rms, most, error_rms = _compared(got, baseline, wide)
-        if wide is np.float32 and not math.isfinite(rms + error_rms):
-            rms, most, error_rms = _compared(got, baseline, np.float64)
+        double = np.float64 in (got.dtype, other.dtype) or got.dtype == np.float16
+        rms, most, error_rms = _compared(got, other, np.float64 if double else np.float32)
+        if not double and not math.isfinite(rms + error_rms):
+            rms, most, error_rms = _compared(got, other, np.float64)
         # Where an output is not finite the oracle is asked.
         if not math.isfinite(rms + error_rms) or error_rms > self.rms * rms:
             return False
-        slack = QUICK_SLACK * self.element
         # Nearly always the part of the tolerance that is the same everywhere is wide enough.
         if most <= slack * self.condition * rms:
             return True
-        theirs = baseline.astype(np.float64)
+        theirs = other.astype(np.float64)
         error = np.abs(got.astype(np.float64) - theirs)
         error -= np.abs(theirs) * (slack * self.u)
         return bool(error.max() <= slack * self.condition * rms)

@@ -17,6 +17,7 @@ class Effort:
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
         life: at least and at most how many rounds of each workload one process serves.
         oracle_share: share of timed rounds checked against the oracle, beyond the first.
+        whole_share: share of those for which it is asked for conditions as well, not values alone.
     """
 
     checks: int = 3
@@ -26,6 +27,7 @@ class Effort:
     budget_s: float = 4.0
     life: tuple[int, int] = (10, 20)
     oracle_share: float = 0.03
+    whole_share: float = 0.2
 
 
 USUAL: Mapping[Mode, Effort] = {

@@ -33,15 +33,16 @@ class Call:
 class Program:
     """Serves the judge's calls with a problem's reference.
 
-    `solve` and `prepare` take the same arguments: the seed (one int64); the inputs; for every
-    output its value (float64, integers: int64), then for every output its scale (float64); the
-    sizes (float64, a row of four for every output); dims and attributes.
+    `solve` and `prepare` take the same arguments: the seed (one int64, below zero if scale and
+    sizes are not asked for); the inputs; for every output its value (float64, integers: int64),
+    then for every output its scale (float64); the sizes (float64, a row of four for every output);
+    dims and attributes.
 
     Args:
         reference: a module with `reference`, and perhaps `make_inputs`.
         dims: names, in declared order; likewise `attributes`.
         inputs: name -> unit roundoff of the declared type, 0 for integers; likewise `outputs`.
-        gauge: whether scale and sizes are asked for; they cost several evaluations.
+        gauge: whether scale and sizes are ever asked for; they cost several evaluations.
     """
 
     def __init__(
@@ -82,14 +83,14 @@ class Program:
         The sizes are the errors of the reference at the declared precision (max, mean, RMS, in
         units of the scale), and the largest condition over the RMS of the value.
         """
-        call, rng = self._call(args), generator(seed)
+        call = self._call(args)
         exact = self._evaluate([widen(t) for t in call.inputs], call)
         self._check_precision(exact, call.inputs)
-        if not self._gauge:
+        if not self._gauge or int(seed) < 0:
             for buffer, value in zip(call.values, exact, strict=True):
                 buffer.copy_(value)
             return
-        plain = self._evaluate(call.inputs, call)
+        rng, plain = generator(seed), self._evaluate(call.inputs, call)
         moved = [
             self._evaluate(self._perturbed(call.inputs, rng), call) for _ in range(PERTURBATIONS)
         ]

@@ -108,6 +108,11 @@ class Track:
         quick = self.quick
         return all(n in quick and quick[n].agrees(mine[n], theirs[n]) for n in mine)
 
+    def is_right(self, outputs: Arrays, values: Arrays) -> bool:
+        """Whether outputs are as near the reference's as what was learnt allows."""
+        quick = self.quick
+        return all(n in quick and quick[n].is_right(outputs[n], values[n]) for n in outputs)
+
     def learn(self, output: str, truth: Truth, problem: Problem) -> None:
         """Take from a truth what a quick comparison of later calls needs."""
         spec = next(t for t in problem.operator.outputs if t.name == output)

@@ -1,8 +1,8 @@
 """What it costs to verify every timed call, beside what the calls themselves take.
 
 On every bundled problem, the C++ submission of its package is judged against the baseline.
-Verifying is: looking at guards and earlier outputs, comparing the two sides' outputs, and asking the
-reference on the first and on a secret share of the calls. Making and writing inputs is not part of it.
+Verifying is: looking at guards and earlier outputs, comparing the two sides' outputs, and asking
+the reference on the first and on a secret share of the calls; not making and writing inputs.
 """
 
 from typing import Any

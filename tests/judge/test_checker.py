@@ -119,6 +119,8 @@ def test_mutants_fail_the_quick_comparison_too(name: str, x: torch.Tensor) -> No
     fresh = torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(2))
     assert quick.agrees(*map(array, (softmax(fresh), softmax(fresh))))
     assert not quick.agrees(*map(array, (MUTANTS[name](fresh), softmax(fresh))))
+    assert quick.is_right(*map(array, (softmax(fresh), softmax(fresh.double()))))
+    assert not quick.is_right(*map(array, (MUTANTS[name](fresh), softmax(fresh.double()))))
 
 
 def test_the_report_says_where(x: torch.Tensor) -> None:

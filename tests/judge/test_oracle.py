@@ -17,9 +17,10 @@ from judge.arena import Array, element_type
 from judge.checker import check
 from judge.effort import Effort
 from judge.errors import BaselineFailed, ProblemError
-from judge.judging import JudgingOptions, judge
-from judge.oracle import Truth
+from judge.judging import BASELINE_LIMITS, JudgingOptions, judge
+from judge.oracle import Reference, Truth
 from judge.package import Package, load_package
+from judge.party import Party
 from judge.problem import Problem, Workload
 from judge.source import parse_upload
 from judge.tolerance import Oracle
@@ -285,6 +286,24 @@ def make_inputs(dims, attributes, generator):
     looks = "    assert set(np.unique(x)) <= {5, 6, 7, 8}, x\n"
     assert judged(make(PLAIN + makes), HONEST + looks, Mode.RANKED).verdict is Verdict.AC
     assert judged(make(PLAIN), HONEST + looks).verdict is Verdict.RTE
+
+
+def test_values_alone_are_one_evaluation(make: Callable[[str], Package]) -> None:
+    counted = "calls = 0\ndef reference(x, eps):\n    global calls\n    calls += 1\n"
+    package = make(counted + "    return x * 0 + calls\n")
+    workload = package.problem.workloads[0]
+    x = np.ones([workload.dims[name] for name in ("rows", "cols")], np.float32)
+    rng = np.random.default_rng(1)
+    with Party(Bubblewrap(), BASELINE_LIMITS, "torch") as party:
+        party.ready()
+        reference = Reference(party, package)
+        reference.load()
+        oracle = reference.on(workload, rng)
+        assert oracle.values({"x": x})["y"].max() == 1
+        assert oracle.values({"x": x})["y"].max() == 2
+        truth = oracle.truth({"x": x}, rng)["y"]
+        assert truth.value.max() == 3
+        assert oracle.values({"x": x})["y"].max() == 8
 
 
 def test_inputs_that_cannot_be_made_are_not_held_against_the_contestant(
