@@ -175,6 +175,7 @@ class Workload(Strict):
         hidden: only in ranked mode, never shown.
         timed: part of the score.
         weight: in the weighted geometric mean of speed-ups.
+        cache: whether a call finds its buffers in the processor's caches, or none of them.
         attributes: overrides of attribute defaults.
     """
 
@@ -185,6 +186,7 @@ class Workload(Strict):
     hidden: bool = False
     timed: bool = False
     weight: Annotated[float, Field(gt=0)] = 1.0
+    cache: Literal["hot", "cold"] = "hot"
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from judge import tracks
+from judge.caches import Caches
 from judge.effort import Effort
 from judge.errors import BaselineFailed
 from judge.jury import Evidence, illustrated
@@ -83,6 +84,7 @@ class Session:
         self._candidate, self._baseline = candidate, baseline
         self._tracks = all_tracks
         self._reported_s = 0.0
+        self._caches = Caches()
         self._process = _Process(until=self._life())
         self.null_ns: list[int] = []
         self.kernel_ns = 0
@@ -278,7 +280,10 @@ class Session:
         tracks.write_inputs(arena, placement, inputs)
         for buffer in placement.written:
             arena.poison(buffer, self._rng)
-        arena.warm(placement)
+        if track.workload.cache == "cold":
+            self._caches.flush()
+        else:
+            arena.warm(placement)
         self.hidden_seen |= track.workload.hidden
         reply = side.party.request(Op.CALL, place.descriptor, self._limit(side))
         self.kernel_ns += reply.charged_ns

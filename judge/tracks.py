@@ -147,6 +147,7 @@ class Track:
             hidden=workload.hidden,
             timed=workload.timed,
             weight=workload.weight,
+            cache=workload.cache,
             verdict=self.verdict,
             message=self.message,
             error=self.error,

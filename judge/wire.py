@@ -76,6 +76,7 @@ class Run(Wire):
     hidden: bool = False
     timed: bool = False
     weight: float = 1.0
+    cache: Literal["hot", "cold"] = "hot"
     verdict: Verdict | None = None
     message: str = ""
     error: ErrorReport | None = None
@@ -315,6 +316,7 @@ class WorkloadView(Wire):
     sample: bool
     timed: bool
     weight: float
+    cache: Literal["hot", "cold"] = "hot"
 
 
 class ProblemDetail(ProblemSummary):

@@ -217,4 +217,5 @@ def _view(workload: Workload, attributes: dict[str, int | float]) -> wire.Worklo
         sample=workload.sample,
         timed=workload.timed,
         weight=workload.weight,
+        cache=workload.cache,
     )

@@ -62,7 +62,13 @@ def _show_problem(output: Output, detail: ProblemDetail, language: str) -> None:
     for workload in detail.workloads:
         dims = ", ".join(f"{k}={v}" for k, v in {**workload.dims, **workload.attributes}.items())
         marks = " ".join(
-            m for m, on in (("sample", workload.sample), ("timed", workload.timed)) if on
+            m
+            for m, on in (
+                ("sample", workload.sample),
+                ("timed", workload.timed),
+                ("cold cache", workload.cache == "cold"),
+            )
+            if on
         )
         output.console.print(f"  {workload.name}: {dims}  {marks}", markup=False, highlight=False)
     if detail.hidden_workloads:

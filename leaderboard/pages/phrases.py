@@ -159,6 +159,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "run.shape": ("Shape", "形状"),
     "run.sample": ("sample", "样例"),
     "run.timed": ("timed", "计时"),
+    "run.cold": ("cold cache", "冷缓存"),
     "run.hidden": ("hidden", "隐藏"),
     "run.roofline": ("Roofline", "屋顶线占比"),
     "run.latency": ("Latency", "耗时"),
