@@ -1,7 +1,10 @@
 """Buffers, guards and poison."""
 
+import mmap
 import os
+from collections.abc import Callable
 from fcntl import F_GET_SEALS, F_SEAL_GROW, F_SEAL_SHRINK, fcntl
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,10 +14,11 @@ from judge.arena import (
     GUARD_BYTES,
     PAGE_BYTES,
     Arena,
+    Given,
     SharedMemory,
     element_type,
 )
-from judge.problem import DType, TensorSpec
+from judge.problem import DType, Operator, TensorSpec
 
 RNG = np.random.default_rng(7)
 X = TensorSpec(name="x", dtype=DType.FLOAT32, shape=("rows", "cols"))
@@ -173,3 +177,70 @@ def test_a_glimpse_of_a_small_buffer_is_all_of_it(arena: Arena) -> None:
         glimpse = arena.glimpse(buffer, RNG)
         arena.view(buffer)[at] ^= 1
         assert not arena.shows(buffer, glimpse)
+
+
+OPERATOR = Operator(dims=("rows", "cols"), inputs=(X,), outputs=(Y,))
+
+
+def test_given_pages_are_written_by_the_judge_alone() -> None:
+    given, plain = Given(1 << 16), SharedMemory("plain", 1 << 16)
+    (buffer,) = given.place(OPERATOR, DIMS)
+    array = np.arange(15, dtype=np.float32).reshape(5, 3)
+    given.put(buffer, array)
+    for fd, refused in ((given.memory.fd, True), (plain.fd, False)):
+        assert raises(partial(os.pwrite, fd, b"x", 0)) == refused
+        assert raises(partial(mmap.mmap, fd, 1 << 16)) == refused
+        assert raises(partial(mmap.mmap, fd, 1 << 16, prot=mmap.PROT_READ)) is False
+        memory = given.memory if refused else plain
+        assert raises(memory.wipe) == refused
+    with mmap.mmap(given.memory.fd, 1 << 16, prot=mmap.PROT_READ) as seen:
+        assert seen[buffer.offset : buffer.offset + 60] == array.tobytes()
+    given.close()
+    plain.close()
+
+
+def raises(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except PermissionError:
+        return True
+    return False
+
+
+def test_what_is_there_already_is_not_written_again() -> None:
+    given = Given(1 << 16)
+    (buffer,) = given.place(OPERATOR, DIMS)
+    array = np.ones((5, 3), np.float32)
+    given.put(buffer, array)
+    given.bytes[:] = 0
+    given.put(buffer, array)
+    assert not given.bytes.any()
+    given.put(buffer, array.copy())
+    assert given.bytes.any()
+
+
+def test_buffers_of_given_pages_are_part_of_placements_and_have_no_guards() -> None:
+    given = Given(1 << 16)
+    arenas = [Arena(1 << 20, given) for _ in range(2)]
+    there = given.place(OPERATOR, DIMS)
+    placements = [arena.place((X,), (Y,), DIMS, RNG, there) for arena in arenas]
+    array = np.ones((5, 3), np.float32)
+    for arena, placement in zip(arenas, placements, strict=True):
+        arena.put(placement.inputs[0], array)
+        assert placement.inputs == there
+        assert [buffer.spec for buffer in placement.guarded] == [Y]
+        assert arena.holds(placement.inputs[0], array)
+        assert arena.guards_intact(placement)
+        assert arena.filled_bytes > given.used > 0
+
+
+def test_inputs_that_an_output_is_written_over_are_not_given() -> None:
+    over = Y.model_copy(update={"inplace": "x"})
+    x = X.model_copy(update={"shape": Y.shape})
+    operator = Operator(dims=("rows",), inputs=(x,), outputs=(over,))
+    assert Given(1 << 16).place(operator, DIMS) == ()
+
+
+def test_full_given_pages_say_so() -> None:
+    with pytest.raises(MemoryError, match="arena"):
+        Given(1 << 12).place(OPERATOR, {"rows": 4096, "cols": 64})

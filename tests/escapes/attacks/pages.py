@@ -57,6 +57,35 @@ def solve(x, y, eps):
     while True:
         pass
 """, why_unseen=UNSHOWN),
+    Attack("pages: inputs made writable", (AC,), """
+def solve(x, y, eps):
+    page = x.ctypes.data & ~4095
+    if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(4096), 3) == 0:
+        escaped("mprotect")
+    honest(x, y, eps)
+""", seen_on=("dummy",)),
+    Attack("pages: inputs written through their descriptor", (AC,), """
+def solve(x, y, eps):
+    honest(x, y, eps)
+    for fd in range(3, 1024):
+        try:
+            if "memfd:given" in os.readlink(f"/proc/self/fd/{fd}"):
+                os.pwrite(fd, bytes(64), 0)
+                escaped(fd)
+        except OSError:
+            continue
+""", why_unseen="unsealed, they are the judge's own: see tests/judge/test_arena.py"),
+    Attack("pages: a hole punched into the inputs", (AC,), """
+def solve(x, y, eps):
+    honest(x, y, eps)
+    for fd in range(3, 1024):
+        try:
+            given = "memfd:given" in os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue
+        if given and libc.fallocate(fd, 3, ctypes.c_int64(0), ctypes.c_int64(1 << 20)) == 0:
+            escaped(fd)
+""", why_unseen="unsealed, they are the judge's own: see tests/judge/test_arena.py"),
     Attack("pages: overwrite the descriptor", (AC,), """
 def attack():
     page = sys._getframe(2).f_locals["self"]._page

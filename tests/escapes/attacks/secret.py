@@ -3,7 +3,7 @@
 from judge.verdict import Language, Verdict
 from tests.escapes.attack import Attack
 
-AC = Verdict.AC
+AC, WA = Verdict.AC, Verdict.WA
 CPP = Language.CPP
 
 ATTACKS = (
@@ -121,7 +121,7 @@ def attack():
         if status.st_nlink != 0 or status.st_size not in (64 << 10, 2 << 30):
             escaped(f"descriptor {fd}: {status}")
 """, seen_on=("leak",)),
-    Attack("secret: write to every descriptor", (AC,), """
+    Attack("secret: write to every descriptor", (AC, WA), """
 def attack():
     for fd in range(1024):
         try:
