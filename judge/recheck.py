@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from judge import recompute
 from judge.errors import UserError
+from judge.pooling import pooled
 from judge.ranking import ranks
 from judge.record import Keys, Record, Signature, SignedRecord, canonical, commitment_to, sha256_of
 from judge.signing import valid
-from judge.wire import StandingsEntry, Wire
+from judge.wire import Interval, StandingsEntry, Wire
 
 _ENTRIES = TypeAdapter(tuple[StandingsEntry, ...])
 
@@ -45,7 +46,11 @@ class Recheck(Wire):
 
 
 def recheck(
-    file: Path, key: Path | None = None, board: Path | None = None, earlier: Path | None = None
+    file: Path,
+    key: Path | None = None,
+    board: Path | None = None,
+    earlier: Path | None = None,
+    others: Sequence[Path] = (),
 ) -> Recheck:
     """Look at a record.
 
@@ -53,6 +58,7 @@ def recheck(
         key: what `/api/v1/keys` of the service answered, got from somewhere that is trusted.
         board: what `opjudge leaderboard --json` printed.
         earlier: the public record of the same judgement from before its workloads were published.
+        others: records of the other judgings of the same artifact, which the board pools.
 
     Raises:
         UserError: a file is not what it should be.
@@ -68,7 +74,8 @@ def recheck(
         checks.append(_binding(record, read_record(earlier)[1].record))
     rank = None
     if board is not None:
-        found, rank = _rank(record, _board(board))
+        pool = [record, *(read_record(other)[1].record for other in others)]
+        found, rank = _rank(record, _board(board), pool)
         checks += found
     ok = all(check.outcome != "disagrees" for check in checks)
     return Recheck(ok=ok, submission_id=str(record.submission_id), checks=tuple(checks), rank=rank)
@@ -166,7 +173,9 @@ def _binding(record: Record, earlier: Record) -> Check:
     return _yes(name, "what is published now is what was bound to then")
 
 
-def _rank(record: Record, entries: Sequence[StandingsEntry]) -> tuple[list[Check], int | None]:
+def _rank(
+    record: Record, entries: Sequence[StandingsEntry], pool: Sequence[Record]
+) -> tuple[list[Check], int | None]:
     people = [e for e in entries if e.kind == "user"]
     best_first = sorted(people, key=lambda entry: -entry.score.value)
     computed = ranks([e.score for e in best_first])
@@ -184,13 +193,23 @@ def _rank(record: Record, entries: Sequence[StandingsEntry]) -> tuple[list[Check
     own = [
         (entry, rank)
         for entry, rank in zip(best_first, computed, strict=True)
-        if entry.submission_id == record.submission_id
+        if entry.submission_id in {each.submission_id for each in pool}
     ]
     if not own:
         detail = "the submission does not stand on this board (another of the person's may)"
         return [*checks, Check(name="rank", outcome="open", detail=detail)], None
-    (entry, rank), score = own[0], record.result.score
-    if score is None or not _same(entry, record):
+    entry, rank = own[0]
+    if len(pool) < entry.pooled:
+        detail = (
+            f"rank {rank} with the mean of {entry.pooled} judgings of this artifact, {len(pool)} "
+            "of which are here; give the records of the others with --pooled"
+        )
+        return [*checks, Check(name="rank", outcome="open", detail=detail)], rank
+    if len(pool) > entry.pooled or not _alike(pool):
+        return [*checks, _no("rank", "the records are not the judgings that the board pools")], None
+    scores = [each.result.score for each in pool if each.result.score is not None]
+    score = pooled(scores) if len(scores) == len(pool) else None
+    if score is None or not _same(entry, record, score):
         stated = "none" if score is None else f"{score.value:.6g}"
         checks.append(
             _no("rank", f"the board has the score {entry.score.value:.6g}, the record {stated}")
@@ -199,15 +218,16 @@ def _rank(record: Record, entries: Sequence[StandingsEntry]) -> tuple[list[Check
     return [*checks, _yes("rank", f"rank {rank} of {len(people)} with the record's score")], rank
 
 
-def _same(entry: StandingsEntry, record: Record) -> bool:
-    score = record.result.score
-    return (
-        score is not None
-        and entry.name == record.user
-        and all(
-            math.isclose(getattr(entry.score, part), getattr(score, part), rel_tol=recompute.CLOSE)
-            for part in ("value", "low", "high")
-        )
+def _alike(pool: Sequence[Record]) -> bool:
+    """Whether they are different judgements of one artifact of one person."""
+    kinds = {(r.user, r.problem, r.device, r.result.artifact_hash or r.source_hash) for r in pool}
+    return len(kinds) == 1 and len({r.judgement_id for r in pool}) == len(pool)
+
+
+def _same(entry: StandingsEntry, record: Record, score: Interval) -> bool:
+    return entry.name == record.user and all(
+        math.isclose(getattr(entry.score, part), getattr(score, part), rel_tol=recompute.CLOSE)
+        for part in ("value", "low", "high")
     )
 
 

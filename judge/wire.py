@@ -3,7 +3,6 @@
 Times are integers of nanoseconds (`_ns`) or float seconds (`_s`). Bytes travel as base64.
 """
 
-import math
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -17,6 +16,9 @@ from judge.measured import Formula as Formula
 from judge.measured import Overhead as Overhead
 from judge.measured import Peaks as Peaks
 from judge.measured import Wire as Wire
+from judge.stopped import Certificate as Certificate
+from judge.stopped import CertificateView as CertificateView
+from judge.stopped import Trial as Trial
 from judge.verdict import Language, Mode, Status, Verdict
 
 PICTURE_BYTES = 1 << 16
@@ -128,67 +130,6 @@ class JudgementResult(Wire):
     artifact_hash: str = ""
     seed: str = ""
     environment: Environment
-
-
-class Trial(Wire):
-    """One mutant of one output on one workload.
-
-    Attributes:
-        gate: the one that decides; None if it was skipped.
-        margin: the mutant's error there over what is allowed; None if beyond numbers.
-        gap: that over the worst honest margin there; None if beyond numbers, 0 if it passes.
-        skipped: why it was not tried; empty if it was.
-    """
-
-    workload: str
-    output: str
-    mutant: str
-    gate: str | None = None
-    margin: float | None = None
-    gap: float | None = None
-    skipped: str = ""
-
-    @property
-    def size(self) -> float:
-        return math.inf if self.gap is None else self.gap
-
-
-class Certificate(Wire):
-    """What the tolerance of a package stops.
-
-    Attributes:
-        rules_hash: of what it depends on (`judge.certified`).
-        gap: the smallest of all mutants; None if all are beyond numbers.
-        honest: workload to output and gate to the worst margin of what is honest: the accepted
-            submissions, the reference at the declared precision, and the truth, rounded.
-        complaints: what must be changed, and where; the package is ready if there is none.
-    """
-
-    package_hash: str
-    rules_hash: str = ""
-    gap: float | None
-    honest: dict[str, dict[str, float]]
-    trials: tuple[Trial, ...]
-    complaints: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not self.complaints
-
-
-class CertificateView(Wire):
-    """What everybody may know of a certificate.
-
-    Attributes:
-        gap: how many times further off than honest work the nearest of all mutants is; None if all
-            are beyond numbers.
-        tried: mutants, hidden workloads included.
-        workloads: the same gap on each visible timed workload.
-    """
-
-    gap: float | None
-    tried: int
-    workloads: dict[str, float | None]
 
 
 class Progress(Wire):
@@ -383,6 +324,8 @@ class StandingsEntry(Wire):
 
     Attributes:
         latency_ns: weighted geometric mean over the timed workloads.
+        pooled: judgings of one artifact that score and latency are the geometric means of; the
+            submission is the first of them.
     """
 
     rank: int | None
@@ -393,39 +336,8 @@ class StandingsEntry(Wire):
     score: Interval
     latency_ns: float | None
     attempts: int
+    pooled: int = 1
     submitted_at: datetime | None
-
-
-class CanaryStatus(Wire):
-    """What came of attacking the service with known programs, within the last day.
-
-    Attributes:
-        every_s: seconds between two of them on a device; 0 if none are handed in by themselves.
-        share: of a device's time that they may use.
-        last_attacked_at: when the last cheat was judged, ever.
-        attacks, succeeded: known cheats, and those that did not get what they must get.
-        controls: known wrong and known honest programs.
-        surprises: programs of any kind that were not judged as they must be.
-    """
-
-    every_s: float
-    share: float
-    last_attacked_at: datetime | None
-    attacks: int
-    succeeded: int
-    controls: int
-    surprises: int
-
-
-class CanarySurprise(Wire):
-    """A known program that was not judged as it must be."""
-
-    problem: str
-    device: str
-    path: str
-    complaint: str
-    submission_id: UUID
-    at: datetime
 
 
 class Standings(Wire):

@@ -240,6 +240,7 @@ def _row(board: Board, user_id: int, entry: Entry) -> Standing:
         latency_ns=entry.latency_ns,
         baseline_ns=entry.baseline_ns,
         attempts=entry.attempts,
+        pooled=entry.pooled,
         submitted_at=entry.submitted_at,
         judged_at=entry.judged_at,
     )
@@ -255,6 +256,7 @@ def _entry(row: Standing, name: str) -> Entry:
         latency_ns=row.latency_ns,
         baseline_ns=row.baseline_ns,
         attempts=row.attempts,
+        pooled=row.pooled,
         submitted_at=row.submitted_at,
         judged_at=row.judged_at,
     )

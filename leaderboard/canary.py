@@ -40,6 +40,38 @@ _GRACE = timedelta(minutes=1)
 log = structlog.get_logger(__name__)
 
 
+class CanaryStatus(wire.Wire):
+    """What came of attacking the service with known programs, within the last day.
+
+    Attributes:
+        every_s: seconds between two of them on a device; 0 if none are handed in by themselves.
+        share: of a device's time that they may use.
+        last_attacked_at: when the last cheat was judged, ever.
+        attacks, succeeded: known cheats, and those that did not get what they must get.
+        controls: known wrong and known honest programs.
+        surprises: programs of any kind that were not judged as they must be.
+    """
+
+    every_s: float
+    share: float
+    last_attacked_at: datetime | None
+    attacks: int
+    succeeded: int
+    controls: int
+    surprises: int
+
+
+class CanarySurprise(wire.Wire):
+    """A known program that was not judged as it must be."""
+
+    problem: str
+    device: str
+    path: str
+    complaint: str
+    submission_id: UUID
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """A program whose outcome is known."""
@@ -134,7 +166,7 @@ def settle(services: Services, now: datetime) -> None:
             log.info("canary as expected", problem=run.problem, device=run.device, path=run.path)
 
 
-def status(services: Services, now: datetime) -> wire.CanaryStatus:
+def status(services: Services, now: datetime) -> CanaryStatus:
     """What came of it within the last day."""
     with services.db.read() as session:
         ended = session.exec(select(CanaryRun).where(col(CanaryRun.ended_at) > now - WINDOW)).all()
@@ -142,7 +174,7 @@ def status(services: Services, now: datetime) -> wire.CanaryStatus:
             select(func.max(CanaryRun.ended_at)).where(col(CanaryRun.path).like("cheating/%"))
         ).one()
     cheats = [run for run in ended if run.path.startswith("cheating/")]
-    return wire.CanaryStatus(
+    return CanaryStatus(
         every_s=services.settings.canary_every_s,
         share=services.settings.canary_share,
         last_attacked_at=last_at,
@@ -153,7 +185,7 @@ def status(services: Services, now: datetime) -> wire.CanaryStatus:
     )
 
 
-def surprises(services: Services, now: datetime) -> list[wire.CanarySurprise]:
+def surprises(services: Services, now: datetime) -> list[CanarySurprise]:
     """Those of the last day, newest first; for operators."""
     with services.db.read() as session:
         runs = session.exec(
@@ -162,7 +194,7 @@ def surprises(services: Services, now: datetime) -> list[wire.CanarySurprise]:
             .order_by(col(CanaryRun.id).desc())
         ).all()
     return [
-        wire.CanarySurprise(
+        CanarySurprise(
             problem=run.problem, device=run.device, path=run.path, complaint=run.complaint,
             submission_id=run.submission_id, at=run.ended_at or now,
         )

@@ -277,6 +277,7 @@ class Standing(SQLModel, table=True):
 
     Attributes:
         attempts: ranked submissions of the person that were judged.
+        pooled: judgings of one artifact that the score is the mean of.
     """
 
     __tablename__ = "standing"
@@ -294,6 +295,7 @@ class Standing(SQLModel, table=True):
     latency_ns: float | None = None
     baseline_ns: float | None = None
     attempts: int
+    pooled: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     submitted_at: datetime
     judged_at: datetime
 

@@ -148,6 +148,7 @@ def _person(item: Placed) -> wire.StandingsEntry:
         score=entry.score,
         latency_ns=entry.latency_ns,
         attempts=entry.attempts,
+        pooled=entry.pooled,
         submitted_at=entry.submitted_at,
     )
 

@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 from uuid import UUID
 
 from judge import wire
+from judge.pooling import pooled
 from judge.ranking import tied
 from judge.verdict import Language, Mode, Verdict
 
@@ -46,7 +47,9 @@ class Entry:
     """What stands for one person on a board: the submission that counts.
 
     Attributes:
+        submission_id: the first with its artifact; number and time of handing in are its own.
         attempts: ranked submissions of the person that were judged.
+        pooled: judgings of the artifact that score and latencies are the means of.
     """
 
     user: str
@@ -59,6 +62,7 @@ class Entry:
     attempts: int
     submitted_at: datetime
     judged_at: datetime | None
+    pooled: int = 1
 
     @property
     def order(self) -> tuple[float, int]:
@@ -101,17 +105,12 @@ def best(candidates: Iterable[Candidate], version: str) -> Entry | None:
     """What stands on the board for one person who handed all of these in, if anything."""
     known = sorted(candidates, key=lambda candidate: candidate.number)
     attempts = sum(c.mode is Mode.RANKED and c.verdict is not Verdict.JE for c in known)
-    seen: set[str] = set()
-    found: Entry | None = None
+    pools: dict[str, list[Candidate]] = {}
     for candidate in known:
-        # Handing the same thing in again draws no second lot from the noise: the first counts.
-        if not eligible(candidate, version) or candidate.artifact in seen:
-            continue
-        seen.add(candidate.artifact)
-        entry = _entry(candidate, attempts)
-        if found is None or entry.order < found.order:
-            found = entry
-    return found
+        if eligible(candidate, version):
+            pools.setdefault(candidate.artifact, []).append(candidate)
+    entries = (_entry(pool, attempts) for pool in pools.values())
+    return min(entries, key=lambda entry: entry.order, default=None)
 
 
 def placed(entries: Iterable[Entry], first_rank: int = 1) -> Iterator[Placed | None]:
@@ -154,17 +153,28 @@ def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def _entry(candidate: Candidate, attempts: int) -> Entry:
-    assert candidate.score is not None  # noqa: S101 - `eligible` has looked
+def _entry(pool: list[Candidate], attempts: int) -> Entry:
+    """All judgings of one artifact, in the order of arrival, as one entry."""
+    first = pool[0]
     return Entry(
-        user=candidate.user,
-        submission_id=candidate.submission_id,
-        number=candidate.number,
-        language=candidate.language,
-        score=candidate.score,
-        latency_ns=candidate.latency_ns,
-        baseline_ns=candidate.baseline_ns,
+        user=first.user,
+        submission_id=first.submission_id,
+        number=first.number,
+        language=first.language,
+        # Handing the same thing in again draws no lot to choose from: all of them count.
+        score=pooled([candidate.score for candidate in pool if candidate.score is not None]),
+        latency_ns=_mean([candidate.latency_ns for candidate in pool]),
+        baseline_ns=_mean([candidate.baseline_ns for candidate in pool]),
         attempts=attempts,
-        submitted_at=candidate.submitted_at,
-        judged_at=candidate.judged_at,
+        submitted_at=first.submitted_at,
+        judged_at=max((c.judged_at for c in pool if c.judged_at is not None), default=None),
+        pooled=len(pool),
     )
+
+
+def _mean(latencies: list[float | None]) -> float | None:
+    """The geometric mean of those that are known."""
+    known = [latency for latency in latencies if latency]
+    if len(known) < 2:
+        return known[0] if known else None
+    return math.exp(sum(map(math.log, known)) / len(known))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from judge.cli import account, admin, author, contestant, operator, records
+from judge.cli import account, admin, author, contestant, finals, operator, records
 from judge.cli.output import Commands
 
 __all__ = ["app", "main"]
@@ -69,6 +69,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": operator.worker,
         "server": operator.server,
         "doctor": operator.doctor,
+        "finals": finals.finals,
         "backup": admin.backup,
         "restore": admin.restore,
     },

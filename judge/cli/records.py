@@ -61,6 +61,10 @@ def verify_record(
         Path | None,
         typer.Option("--earlier", help="The record from when its workloads were still hidden."),
     ] = None,
+    pooled: Annotated[
+        list[Path] | None,
+        typer.Option("--pooled", help="A record of another judging of the same artifact."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compute a record's score and rank again, without the server. Exit code 3 if it is wrong."""
@@ -68,7 +72,7 @@ def verify_record(
     with needs("verify"):
         from judge.recheck import recheck, summary
 
-    found = recheck(file, key, board, earlier)
+    found = recheck(file, key, board, earlier, pooled or ())
 
     def show() -> None:
         for line in summary(found.checks):

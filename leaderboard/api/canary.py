@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 
-from judge import wire
 from leaderboard import canary
 from leaderboard.auth import ServicesDep
 
@@ -10,6 +9,6 @@ router = APIRouter(prefix="/canary", tags=["canary"])
 
 
 @router.get("")
-def show(services: ServicesDep) -> wire.CanaryStatus:
+def show(services: ServicesDep) -> canary.CanaryStatus:
     """When it was last attacked with known cheats, and what came of it within the last day."""
     return canary.status(services, services.clock())

@@ -228,6 +228,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "board.top": ("Top of the board", "榜首"),
     "board.nobody": ("Nobody yet.", "还没有人上榜。"),
     "board.tie": ("shared rank: within measuring noise", "并列：差距在测量误差之内"),
+    "board.pooled": (
+        "the mean of {count} judgings of the same submission", "同一份提交 {count} 次评测的平均"),
     "board.attacked": (
         "This judge last attacked itself with a known cheat:",
         "评测机最近一次用已知作弊程序攻击自己："),

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from judge.cli import app
 from judge.errors import UserError
+from judge.pooling import pooled
 from judge.recheck import Recheck, recheck
-from judge.record import public_view
+from judge.record import full_view, public_view
 from judge.signing import load_signer
 from judge.wire import Interval, JudgementResult, Standings, StandingsEntry
 from tests.judge.recorded import Desk, make_record, make_result, make_run
@@ -357,3 +358,29 @@ def test_exit_codes_and_json(desk: Desk, result: JudgementResult) -> None:
 
     path.write_text(path.read_text()[:-5])
     assert CliRunner().invoke(app, command).exit_code == 1
+
+
+def test_a_pooled_score_needs_the_records_of_all_its_judgings(
+    desk: Desk, result: JudgementResult
+) -> None:
+    again = make_result(make_run("large", factor=2.2))
+    record = make_record(again).model_copy(
+        update={"submission_id": UUID(int=1), "judgement_id": UUID(int=2)}
+    )
+    other = desk.folder / "other.json"
+    other.write_text(desk.signer.sign(full_view(record)).model_dump_json())
+    assert result.score is not None
+    assert again.score is not None
+    document = json.loads(make_board(pooled([result.score, again.score]), 5.0, 1.1, rank=2))
+    for entry in document["entries"]:
+        entry["pooled"] = 2 if entry["submission_id"] == str(SUBMISSION_ID) else 1
+    board = desk.folder / "board.json"
+    board.write_text(json.dumps(document))
+
+    alone = recheck(desk.full(result), desk.keys, board)
+    assert outcomes(alone)["rank"] == "open"
+    both = recheck(desk.full(result), desk.keys, board, others=[other])
+    assert outcomes(both)["rank"] == "agrees"
+    assert both.rank == 2
+    twice = recheck(desk.full(result), desk.keys, board, others=[desk.full(result)])
+    assert outcomes(twice)["rank"] == "disagrees"

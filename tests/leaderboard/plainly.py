@@ -1,13 +1,15 @@
 """The board worked out from nothing, slowly and plainly: what the kept one must be equal to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlmodel import Session, col, select
 
+from judge.pooling import pooled
 from judge.ranking import MARGIN
 from judge.verdict import Mode, Verdict
+from judge.wire import Interval
 from leaderboard.models import Judgement, ProblemVersion, State, Submission, User
 
 Line = tuple[int | None, str, UUID | None, float, int]
@@ -21,11 +23,7 @@ class Judged:
     submission: Submission
     name: str
     judgement: Judgement
-
-    @property
-    def score(self) -> float:
-        assert self.judgement.score is not None
-        return self.judgement.score
+    score: Interval
 
     @property
     def artifact(self) -> str:
@@ -35,7 +33,7 @@ class Judged:
 def board(session: Session, problem: str, device: str, version: str) -> list[Line]:
     """Every line of a board, the baseline included."""
     found = [
-        Judged(*row[:3])
+        Judged(*row[:3], score=_score(row[2]))
         for row in session.exec(
             select(Submission, User.name, Judgement, ProblemVersion.version)
             .join(User, col(User.id) == Submission.user_id)
@@ -54,6 +52,12 @@ def board(session: Session, problem: str, device: str, version: str) -> list[Lin
     return _lines(found, _versions(session, problem, version))
 
 
+def _score(judgement: Judgement) -> Interval:
+    """Whatever it is where there is none: only what was accepted is looked at."""
+    value, low, high = judgement.score, judgement.score_low, judgement.score_high
+    return Interval(value=value or 0.0, low=low or 0.0, high=high or 0.0)
+
+
 def _versions(session: Session, problem: str, version: str) -> set[str]:
     rows = session.exec(
         select(ProblemVersion.package_hash).where(
@@ -64,19 +68,23 @@ def _versions(session: Session, problem: str, version: str) -> set[str]:
 
 
 def _lines(found: Sequence[Judged], hashes: set[str]) -> list[Line]:
+    good = [
+        each
+        for each in found
+        if each.judgement.verdict is Verdict.AC and each.judgement.package_hash in hashes
+    ]
     best: dict[str, Judged] = {}
-    seen: set[tuple[str, str]] = set()
-    for each in found:
-        good = each.judgement.verdict is Verdict.AC and each.judgement.package_hash in hashes
-        if not good or (each.name, each.artifact) in seen:
+    for each in good:
+        alike = [o for o in good if (o.name, o.artifact) == (each.name, each.artifact)]
+        if alike[0] is not each:
             continue
-        seen.add((each.name, each.artifact))
-        if each.name not in best or each.score > best[each.name].score:
-            best[each.name] = each
-    ordered = sorted(best.values(), key=lambda each: (-each.score, each.submission.number))
+        pool = replace(each, score=pooled([other.score for other in alike]))
+        if each.name not in best or pool.score.value > best[each.name].score.value:
+            best[each.name] = pool
+    ordered = sorted(best.values(), key=lambda each: (-each.score.value, each.submission.number))
     groups: list[list[Judged]] = []
     for each in ordered:
-        if groups and _tied(groups[-1][0].judgement, each.judgement):
+        if groups and _tied(groups[-1][0].score, each.score):
             groups[-1].append(each)
         else:
             groups.append([each])
@@ -85,15 +93,11 @@ def _lines(found: Sequence[Judged], hashes: set[str]) -> list[Line]:
         rank = len(lines) + 1
         for each in sorted(group, key=lambda each: each.submission.number):
             attempts = sum(other.name == each.name for other in found)
-            lines.append((rank, each.name, each.submission.id, each.score, attempts))
+            lines.append((rank, each.name, each.submission.id, each.score.value, attempts))
     at = max((i for i, line in enumerate(lines, 1) if line[3] >= 1.0), default=0)
     lines.insert(at, (None, "baseline", None, 1.0, 0))
     return lines
 
 
-def _tied(leader: Judgement, other: Judgement) -> bool:
-    assert leader.score is not None
-    assert leader.score_low is not None
-    assert other.score is not None
-    assert other.score_high is not None
-    return other.score_high >= leader.score_low or leader.score < other.score * (1 + MARGIN)
+def _tied(leader: Interval, other: Interval) -> bool:
+    return other.high >= leader.low or leader.value < other.value * (1 + MARGIN)

@@ -217,21 +217,31 @@ def test_a_backup_of_the_first_schema_is_restored_and_brought_up_to_date(
         assert len({again.claim().judgement_id, again.claim().judgement_id}) == 2
 
 
+LATER_TABLES = ("audit_entry", "canary_run")
+LATER_COLUMNS = {
+    "judgement": ("user_id", "number", "commitment"),
+    "problem_version": ("certificate",),
+    "user_account": ("internal",),
+}
+
+
 def age(saved: Path) -> None:
     """As the first release would have written it."""
     with zipfile.ZipFile(saved) as old:
         manifest = json.loads(old.read(archive.MANIFEST))
         members = {name: old.read(name) for name in old.namelist()}
     manifest["schema_version"] = "0001"
-    manifest["tables"] = [t for t in manifest["tables"] if t["name"] != "audit_entry"]
-    [judgement] = [t for t in manifest["tables"] if t["name"] == "judgement"]
-    names, later = list(judgement["columns"]), ("user_id", "number", "commitment")
-    kept = [i for i, name in enumerate(names) if name not in later]
-    judgement["columns"] = {names[i]: judgement["columns"][names[i]] for i in kept}
-    lines = [json.loads(line) for line in members["tables/judgement.jsonl"].splitlines()]
-    content = b"".join(json.dumps([line[i] for i in kept]).encode() + b"\n" for line in lines)
-    members["tables/judgement.jsonl"] = content
-    del members["tables/audit_entry.jsonl"], members[archive.MANIFEST]
+    manifest["tables"] = [t for t in manifest["tables"] if t["name"] not in LATER_TABLES]
+    for table in manifest["tables"]:
+        names, later = list(table["columns"]), LATER_COLUMNS.get(table["name"], ())
+        kept = [i for i, name in enumerate(names) if name not in later]
+        table["columns"] = {names[i]: table["columns"][names[i]] for i in kept}
+        member = f"tables/{table['name']}.jsonl"
+        lines = [json.loads(line) for line in members[member].splitlines()]
+        content = b"".join(json.dumps([line[i] for i in kept]).encode() + b"\n" for line in lines)
+        members[member] = content
+    for name in (*(f"tables/{table}.jsonl" for table in LATER_TABLES), archive.MANIFEST):
+        del members[name]
     manifest["sha256"] = {name: hashlib.sha256(c).hexdigest() for name, c in members.items()}
     with zipfile.ZipFile(saved, "w") as new:
         for name, each in members.items():

@@ -62,8 +62,8 @@ def outcome(path: str) -> dict[str, Any]:
     return {"score": wire.Interval(value=1.0, low=0.99, high=1.01)}
 
 
-def status(world: World) -> wire.CanaryStatus:
-    return wire.CanaryStatus.model_validate_json(world.get("/canary").content)
+def status(world: World) -> canary.CanaryStatus:
+    return canary.CanaryStatus.model_validate_json(world.get("/canary").content)
 
 
 def test_one_is_handed_in_now_and_then_and_never_two_at_once(attacked: World) -> None:

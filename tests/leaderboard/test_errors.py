@@ -229,6 +229,8 @@ EXPECTED = {
     ("GET", "/submissions/{submission_id}"),
     ("GET", "/submissions/{submission_id}/record"),
     ("GET", "/submissions/{submission_id}/source"),
+    ("GET", "/submissions/{submission_id}/picture"),
+    ("GET", "/canary"),
     ("GET", "/submissions/{submission_id}/events"),
     ("POST", "/submissions/{submission_id}/cancel"),
     ("GET", "/standings/{problem}/{device}"),
