@@ -55,7 +55,7 @@ class Transition:
 
     Attributes:
         sources: where it may be before; none for a judgement that is made.
-        targets: where it may be after.
+        targets: where it may be after; none if it stays where it is.
         actors: who may cause it.
     """
 
@@ -65,22 +65,21 @@ class Transition:
     actors: tuple[Actor, ...]
 
 
-ENQUEUE = Transition(
-    "enqueue", (), (State.QUEUED,), (Actor.SERVICE, Actor.HOLDER, Actor.RECONCILER, Actor.OPERATOR)
-)
-SEND = Transition(  # to Redis, as a hint
-    "send", (State.QUEUED,), (State.QUEUED,), (Actor.SERVICE, Actor.RECONCILER)
-)
+_ANY = (Actor.SERVICE, Actor.HOLDER, Actor.RECONCILER, Actor.OPERATOR)
+_TAKES_BACK = (Actor.HOLDER, Actor.RECONCILER)
+
+ENQUEUE = Transition("enqueue", (), (State.QUEUED,), _ANY)
+# To Redis, as a hint.
+SEND = Transition("send", (State.QUEUED,), (), (Actor.SERVICE, Actor.RECONCILER))
 CLAIM = Transition("claim", (State.QUEUED,), (State.BUILDING,), (Actor.WORKER,))
-HEARTBEAT = Transition("heartbeat", WITH_WORKER, WITH_WORKER, (Actor.HOLDER,))
+HEARTBEAT = Transition("heartbeat", WITH_WORKER, (), (Actor.HOLDER,))
 PROGRESS = Transition("progress", WITH_WORKER, WITH_WORKER, (Actor.HOLDER,))
 RECORD = Transition("record", WITH_WORKER, (State.JUDGED,), (Actor.HOLDER,))
-ABANDON = Transition("abandon", WITH_WORKER, (State.ABANDONED,), (Actor.HOLDER, Actor.RECONCILER))
-GIVE_UP = Transition("give-up", WITH_WORKER, (State.JUDGED,), (Actor.HOLDER, Actor.RECONCILER))
+ABANDON = Transition("abandon", WITH_WORKER, (State.ABANDONED,), _TAKES_BACK)
+GIVE_UP = Transition("give-up", WITH_WORKER, (State.JUDGED,), _TAKES_BACK)
 CANCEL = Transition("cancel", PENDING, (State.CANCELLED,), (Actor.OWNER,))
-REPLACE = Transition(  # by a new attempt, which an organizer asked for
-    "replace", (State.JUDGED, State.CANCELLED), (State.JUDGED, State.CANCELLED), (Actor.OPERATOR,)
-)
+# By a new attempt that an organizer asked for.
+REPLACE = Transition("replace", (State.JUDGED, State.CANCELLED), (), (Actor.OPERATOR,))
 RESTORE = Transition("restore", PENDING, (State.QUEUED,), (Actor.OPERATOR,))
 
 TRANSITIONS = (
@@ -182,10 +181,10 @@ def _update(
     values: Mapping[str, Any],
 ) -> int:
     _check_actor(transition, by)
+    if state not in (transition.targets or (None,)):
+        raise InfrastructureError(f"a {transition.name} does not lead to {state}")
     entered: dict[str, Any] = {}
     if state is not None:
-        if state not in transition.targets:
-            raise InfrastructureError(f"a {transition.name} does not lead to {state.value!r}")
         entered = {"state": state, "since": now, **_FREE.get(state, {})}
         if state in ENDED:
             entered["ended_at"] = now

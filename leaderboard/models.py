@@ -190,6 +190,14 @@ class Judgement(SQLModel, table=True):
             unique=True,
             **_where("is_current"),
         ),
+        # However often it is tried, it is judged once; our own failures are no verdicts.
+        Index(
+            "ix_judgement_verdict",
+            "submission_id",
+            "round",
+            unique=True,
+            **_where("verdict IS NOT NULL AND failure IS NULL"),
+        ),
         # The queue, without the history: what has not ended is waiting or being judged.
         Index("ix_judgement_pending", "device", "state", "number", **_where("ended_at IS NULL")),
         Index("ix_judgement_pending_user", "user_id", **_where("ended_at IS NULL")),

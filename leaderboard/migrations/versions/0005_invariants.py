@@ -66,6 +66,15 @@ def upgrade() -> None:
     # With a default, for the reason given in 0002.
     op.add_column("judgement", sa.Column("round", sa.Integer, nullable=False, server_default="1"))
     _refuse_broken()
+    judged = sa.text("verdict IS NOT NULL AND failure IS NULL")
+    op.create_index(
+        "ix_judgement_verdict",
+        "judgement",
+        ["submission_id", "round"],
+        unique=True,
+        sqlite_where=judged,
+        postgresql_where=judged,
+    )
     if op.get_bind().dialect.name == "sqlite":
         _sqlite()
     else:
@@ -84,6 +93,7 @@ def downgrade() -> None:
             op.execute(f"DROP FUNCTION opjudge_{name}()")
         for name in CHECKS:
             op.execute(f"ALTER TABLE judgement DROP CONSTRAINT ck_judgement_{name}")
+    op.drop_index("ix_judgement_verdict", "judgement")
     op.drop_column("judgement", "round")
 
 
