@@ -62,7 +62,8 @@ def fail(session: Session, judgement: Judgement, failed: Failed, now: datetime) 
         None if somebody else moved the judgement first.
     """
     final = why_stop([*_before(session, judgement), failed.past])
-    told = f"{final}; the last time: {failed.reason}" if final else failed.reason
+    reason = failed.reason or "no reason was given"
+    told = f"{final}; the last time: {reason}" if final else reason
     values: dict[str, Any] = to_columns(failed.result) if failed.result is not None else {}
     values |= {
         "failure": failed.past.failure,

@@ -204,6 +204,9 @@ class Storm:
                 outcomes.get(id) == "JE" and piece.ends in ("AC", "WA")
                 for id, piece in self._accepted.items()
             ),
+            "quarantined": [
+                str(path) for path in self._at.folder.glob("worker*/worker/quarantine")
+            ],
             "wrong": wrong,
             "broken": broken,
         }
@@ -264,5 +267,6 @@ def run(*, quick: bool, seed: int | None = None) -> dict[str, Any]:
 
 def broke_a_promise(result: Mapping[str, Any]) -> bool:
     """Whether anything is not as it should be."""
-    none = ("lost", "double", "stuck", "leaked_sandboxes", "refused", "wrong", "broken")
+    none = ("lost", "double", "stuck", "leaked_sandboxes", "refused", "quarantined", "wrong")
+    none += ("broken",)
     return any(result[name] for name in none) or result["longest_stuck_s"] > 60
