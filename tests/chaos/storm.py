@@ -267,6 +267,8 @@ def run(*, quick: bool, seed: int | None = None) -> dict[str, Any]:
 
 def broke_a_promise(result: Mapping[str, Any]) -> bool:
     """Whether anything is not as it should be."""
-    none = ("lost", "double", "stuck", "leaked_sandboxes", "refused", "quarantined", "wrong")
-    none += ("broken",)
+    none = (
+        *("lost", "double", "stuck", "leaked_sandboxes"),
+        *("refused", "quarantined", "wrong", "broken"),
+    )
     return any(result[name] for name in none) or result["longest_stuck_s"] > 60
