@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
 
 from judge.verdict import Status, Verdict
 from leaderboard import audit
@@ -62,16 +63,16 @@ def test_poison_ends_after_two_workers(world: World) -> None:
     assert world.post_claim("w3").status_code == 204
 
 
-def test_operators_hear_of_poison(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_operators_hear_of_poison(world: World) -> None:
     poison = world.submit(world.person("alice"))
-    for worker in ("w1", "w2"):
-        world.claim(worker)
-        tick(world, 31)
+    with capture_logs() as logged:
+        for worker in ("w1", "w2"):
+            world.claim(worker)
+            tick(world, 31)
 
-    logged = [line for line in capsys.readouterr().err.splitlines() if "gave up" in line]
-    assert len(logged) == 1
-    assert "level=error" in logged[0]
-    assert str(poison) in logged[0]
+    (alarm,) = [entry for entry in logged if entry["log_level"] == "error"]
+    assert alarm["event"].startswith("gave up judging")
+    assert alarm["submission"] == str(poison)
     metrics = world.client.get("/metrics").text
     assert 'opjudge_submissions_given_up_total{device="cpu"} 1.0' in metrics
     with world.services.db.read() as session:
