@@ -233,22 +233,22 @@ class Storm:
     def _longest_stuck_s(self, last_fault: datetime) -> float:
         """The longest time after the last fault in which something that could move did not.
 
-        Either a judgement that was with a worker when it struck, until that ended; or, while any
-        waited, the time between two ends.
+        Either one judgement was with a worker, alive or dead; or, while any waited, none ended.
+        Submissions that kill their workers go on doing so, and count like the others.
         """
+        struck = f"'{last_fault.isoformat()}'::timestamptz"
+        later = f"(ended_at IS NULL OR ended_at > {struck})"
         held = self._at.postgres.query(
-            "SELECT EXTRACT(EPOCH FROM COALESCE(ended_at, now())) FROM judgement"
-            f" WHERE claimed_at < '{last_fault.isoformat()}'"
-            f" AND (ended_at IS NULL OR ended_at > '{last_fault.isoformat()}')"
+            "SELECT EXTRACT(EPOCH FROM COALESCE(ended_at, now()) - GREATEST(claimed_at, "
+            f"{struck})) FROM judgement WHERE claimed_at IS NOT NULL AND {later}"
         )
         ends = self._at.postgres.query(
-            "SELECT EXTRACT(EPOCH FROM COALESCE(ended_at, now())) FROM judgement"
-            f" WHERE ended_at IS NULL OR ended_at > '{last_fault.isoformat()}'"
+            f"SELECT EXTRACT(EPOCH FROM COALESCE(ended_at, now())) FROM judgement WHERE {later}"
         )
-        struck = last_fault.timestamp()
         moments = sorted(float(moment) for (moment,) in ends)
-        gaps = [after - before for before, after in zip([struck, *moments], moments, strict=False)]
-        return max([*gaps, *(float(moment) - struck for (moment,) in held)], default=0.0)
+        before = [last_fault.timestamp(), *moments]
+        gaps = [after - then for then, after in zip(before, moments, strict=False)]
+        return max([*gaps, *(float(seconds) for (seconds,) in held)], default=0.0)
 
 
 def run(*, quick: bool, seed: int | None = None) -> dict[str, Any]:
