@@ -19,6 +19,7 @@ from judge.errors import ApiError
 from judge.record import Keys, SignedRecord
 from judge.verdict import Language, Mode
 from judge.wire import (
+    WIRE,
     BoardChanged,
     Claim,
     ClaimRequest,
@@ -40,6 +41,7 @@ from judge.wire import (
 
 API = "/api/v1"
 LEASE_HEADER = "Lease-Token"
+WIRE_HEADER = "Opjudge-Wire"
 
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -97,7 +99,7 @@ class Client:
         self.url = url.rstrip("/")
         self._retry = retry or Retry()
         self._sleep = sleep
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", WIRE_HEADER: str(WIRE)}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         try:

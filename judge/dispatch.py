@@ -39,6 +39,7 @@ from sandbox.base import Sandbox
 _LOG = structlog.get_logger("opjudge.worker")
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DRAIN_SIGNAL = signal.SIGUSR2
 _TOO_SOON_S = 0.5
 _TIMEOUT_S = 10.0
 
@@ -70,12 +71,15 @@ class Dispatcher:
         self._pid = os.getpid()
         self._child: int | None = None
         self._stopping = False
+        self._told = False
         self._heard = True
         self._client = self._connect()
         self._redis_worker: RedisWorker | None = None
 
     def run(self) -> None:
-        """Judge until SIGTERM or SIGINT: then what is being judged is given back, and that is all.
+        """Judge until told to end, and return then.
+
+        SIGTERM or SIGINT: what is being judged is given back. SIGUSR2: it is finished first.
 
         Raises ApiError if the service refuses this worker, Quarantined if a judging has left
         something behind: until somebody has seen to it no worker starts here.
@@ -117,6 +121,10 @@ class Dispatcher:
             current.reset(token)
         self._inspect()
 
+    def judging(self, child: int) -> None:
+        """Told who judges, in the parent."""
+        self._hygiene.judged_by(child)
+
     @property
     def stopping(self) -> bool:
         """Whether it takes no more work."""
@@ -136,7 +144,8 @@ class Dispatcher:
     def enter_child(self) -> None:
         """First thing in a child: die with the parent, and be told to stop by it alone."""
         die_with_parent(self._pid)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, _DRAIN_SIGNAL):
+            signal.signal(number, signal.SIG_IGN)
         self._interrupts.install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
@@ -170,7 +179,7 @@ class Dispatcher:
         try:
             claim = self._client.claim_next(claim_request(self._settings))
         except ApiError as error:
-            if error.status in (401, 403, 404, 422):
+            if error.status in (401, 403, 404, 422, 426):
                 raise
             if self._heard:
                 _LOG.warning("the service does not answer", why=str(error))
@@ -188,6 +197,8 @@ class Dispatcher:
             )
             child.start()
             self._child = child.pid
+            if child.pid is not None:
+                self.judging(child.pid)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
             if self._stopping:
                 # Told just before the child was known, by way of a library's thread.
@@ -208,6 +219,8 @@ class Dispatcher:
             if self._redis_worker is None:
                 redis = Redis.from_url(redis_url, socket_connect_timeout=2)
                 self._redis_worker = RedisWorker(self, redis, self._settings)
+            if self._stopping:
+                return True
             worked = self._redis_worker.work(
                 max_idle_time=math.ceil(self._settings.poll_s), logging_level="ERROR"
             )
@@ -222,19 +235,24 @@ class Dispatcher:
 
     def _idle(self) -> None:
         """Wait for the next poll, or for a signal."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        awaited = (*_STOP_SIGNALS, _DRAIN_SIGNAL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
         try:
-            if signal.sigtimedwait(_STOP_SIGNALS, self._settings.poll_s) is not None:
+            if signal.sigtimedwait(awaited, self._settings.poll_s) is not None:
                 self._stopping = True
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
 
     def _take_signals(self) -> None:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop)
+        signal.signal(_DRAIN_SIGNAL, self._on_drain)
+
+    def _on_drain(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
-        again, self._stopping = self._stopping, True
+        again, self._told, self._stopping = self._told, True, True
         # Asked twice, the child is not waited for; its lease runs out by itself.
         self._tell_child(signal.SIGKILL if again else signal.SIGTERM)
 
@@ -288,6 +306,10 @@ class RedisWorker(RQWorker):
         if self._owner.stopping:
             raise StopRequested
         self._owner.prepare()
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        super().fork_work_horse(job, queue)
+        self._owner.judging(self.horse_pid)
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """RQ would quit over a lost Redis here, and leave the work-horse running."""

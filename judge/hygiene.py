@@ -57,25 +57,28 @@ class Scope:
         worker: the process id of the worker's parent process.
         asking: who looks: that process itself, or its child that judges.
         below: every other process below the worker.
+        judged: the children that judged for it, dead or alive.
     """
 
     worker: int
     asking: int
     below: tuple[psutil.Process, ...]
+    judged: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, worker: int) -> "Scope":
+    def of(cls, worker: int, judged: Iterable[int] = ()) -> "Scope":
         """As it is now, for this process to ask."""
         below = psutil.Process(worker).children(recursive=True)
-        return cls(worker, os.getpid(), tuple(p for p in below if p.pid != os.getpid()))
+        others = tuple(p for p in below if p.pid != os.getpid())
+        return cls(worker, os.getpid(), others, frozenset(judged))
 
     def pids(self) -> set[int]:
         """The process ids of the worker and of everything below it."""
         return {self.worker, self.asking, *(process.pid for process in self.below)}
 
     def left_by(self, maker: int) -> bool:
-        """Whether what this process made is ours to answer for."""
-        return maker in self.pids() or not psutil.pid_exists(maker)
+        """Whether what this process made is ours to answer for; a neighbour may die as well."""
+        return maker in self.pids() or maker in self.judged
 
 
 Look = Callable[[Scope], Traces]
@@ -95,7 +98,7 @@ def processes(scope: Scope) -> Traces:
 
 
 def groups(scope: Scope) -> Traces:
-    """Control groups made here, and those with processes in them whose maker is gone."""
+    """Control groups made here; of a child that is gone, those with processes in them."""
     ours = scope.pids()
     return {
         f"group {directory}": f"control group {directory}"
@@ -245,6 +248,7 @@ class Hygiene:
         self._looks = (*looks, device)
         self._grace_s, self._leak_bytes = grace_s, leak_bytes
         self._worker = os.getpid()
+        self._judged: set[int] = set()
         self._before: Traces = {}
         self._idle_bytes: int | None = None
 
@@ -263,6 +267,10 @@ class Hygiene:
         self._before = self._look()
         if self._idle_bytes is None:
             self._idle_bytes = _private_bytes()
+
+    def judged_by(self, child: int) -> None:
+        """Remember a child that judges: what it leaves is found though it may be dead by then."""
+        self._judged.add(child)
 
     def left_by_judging(self) -> list[str]:
         """What is there now and was not before the judging; for the process that judges."""
@@ -286,7 +294,7 @@ class Hygiene:
             os.fsync(file.fileno())
 
     def _look(self) -> Traces:
-        scope = Scope.of(self._worker)
+        scope = Scope.of(self._worker, self._judged)
         return {key: text for look in self._looks for key, text in look(scope).items()}
 
     def _left(self) -> list[str]:

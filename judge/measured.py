@@ -4,6 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+WIRE = 1
+"""Version of what worker and service say to each other. It counts up when one would not understand
+the other any more; what is merely added to what a worker gets does not count."""
+
 
 class Wire(BaseModel):
     """Frozen, strict about keys, bytes as base64."""
@@ -11,6 +15,12 @@ class Wire(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
     )
+
+
+class FromNewer(Wire):
+    """What a worker gets from a service that may be newer: it leaves out what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Drift(Wire):

@@ -25,15 +25,21 @@ class Spool:
         self._folder = folder
 
     def put(self, undelivered: Undelivered) -> None:
-        """Keep a result. When this returns it is on disk, whole."""
+        """Keep a result. When this returns it is on disk, whole.
+
+        Raises OSError if the disk is full, and leaves nothing on it.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(undelivered.judgement_id)
         draft = path.with_suffix(".draft")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(undelivered.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(undelivered.model_dump_json())
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def remove(self, judgement_id: UUID) -> None:
         self._path(judgement_id).unlink(missing_ok=True)

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from pydantic import Field
 
+from judge.measured import WIRE as WIRE
 from judge.measured import Bandwidth as Bandwidth
 from judge.measured import Drift as Drift
 from judge.measured import Environment as Environment
 from judge.measured import Formula as Formula
+from judge.measured import FromNewer as FromNewer
 from judge.measured import Overhead as Overhead
 from judge.measured import Peaks as Peaks
 from judge.measured import Wire as Wire
@@ -159,7 +161,7 @@ class ClaimRequest(Wire):
     device: str
 
 
-class Claim(Wire):
+class Claim(FromNewer):
     """A judgement handed to a worker, fenced by `lease_token`.
 
     Attributes:
@@ -180,7 +182,7 @@ class Claim(Wire):
     files: tuple[SourceFile, ...]
 
 
-class Heartbeat(Wire):
+class Heartbeat(FromNewer):
     """Extends a lease; answered with the seconds granted."""
 
     lease_s: float

@@ -125,8 +125,14 @@ def deliver(undelivered: Undelivered, work: Work, client: Client) -> None:
             if abort.reason is not Reason.STOPPING:
                 return
             break
-    work.spool.put(undelivered)
-    _LOG.warning("result kept for later", judgement=str(undelivered.judgement_id))
+    log = _LOG.bind(judgement=str(undelivered.judgement_id))
+    try:
+        work.spool.put(undelivered)
+    except OSError as error:
+        # Neither service nor disk: the lease runs out, and the judging is repeated.
+        log.error("result lost: it can be neither delivered nor kept", why=str(error))
+    else:
+        log.warning("result kept for later")
 
 
 def hand_in(undelivered: Undelivered, client: Client) -> bool:

@@ -17,14 +17,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlmodel import Session, SQLModel, col, update
+from sqlmodel import Session, SQLModel
 
 from judge.errors import UserError
-from leaderboard import archive, audit
+from leaderboard import archive, audit, machine
 from leaderboard.archive import Manifest, TableInfo
 from leaderboard.audit import Action
 from leaderboard.db import Database, alembic_config
-from leaderboard.models import Judgement, State
 
 _DERIVED = frozenset({"board", "standing"})
 _BATCH = 500
@@ -88,7 +87,7 @@ def restore(db: Database, packages: Path, source: Path, operator: str, now: date
         command.upgrade(config, "head")
         _count_on(connection)
         with Session(connection) as session:
-            _queue_again(session, now)
+            machine.restore(session, now)
             detail = f"backup of {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC"
             audit.record(session, now, operator, Action.RESTORED, source.name, detail)
             session.flush()
@@ -182,18 +181,6 @@ def _count_on(connection: sa.Connection) -> None:
         following = sa.select(sa.func.coalesce(sa.func.max(counted), 0) + 1).scalar_subquery()
         sequence = sa.func.pg_get_serial_sequence(table, column)
         connection.execute(sa.select(sa.func.setval(sequence, following, sa.false())))
-
-
-def _queue_again(session: Session, now: datetime) -> None:
-    # Whoever had a lease was promised it by a server that is gone.
-    session.exec(
-        update(Judgement)
-        .where(col(Judgement.ended_at).is_(None))
-        .values(
-            state=State.QUEUED, since=now, worker="", token_hash=None, lease_until=None,
-            claimed_at=None, enqueued_at=None, progress=None,
-        )
-    )  # fmt: skip
 
 
 def _put_packages(opened: zipfile.ZipFile, manifest: Manifest, packages: Path) -> None:

@@ -17,6 +17,7 @@ _WRITES = "opjudge_writes"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # Any number, the same in every process: two web processes starting together migrate in turn.
 _MIGRATION_LOCK = 7_020_226
+_LEADER_LOCK = 7_020_227
 
 
 class Database:
@@ -75,6 +76,19 @@ class Database:
             if connection.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
+
+    @contextmanager
+    def leading(self) -> Iterator[bool]:
+        """Whether no other process leads while the block lasts; whoever dies leads no longer.
+
+        On SQLite everybody leads: its processes are on one machine, and few.
+        """
+        if self.engine.dialect.name != "postgresql":
+            yield True
+            return
+        with self.engine.begin() as connection:
+            lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+            yield connection.execute(lock, {"key": _LEADER_LOCK}).scalar_one()
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,53 +1,32 @@
-"""The one state machine: how a judgement moves, and who may move it.
+"""What happens to a judgement: queued, claimed, reported on, judged, taken back, cancelled.
 
-    queued -> building -> checking -> timing -> judged
-      any of these, cancelled by its owner             -> cancelled
-      with a worker, and the worker fails or is silent -> abandoned, or judged as JE;
-                                                          a new attempt is queued, or it ends as JE
-
-Every move is one conditional UPDATE that must hit exactly one row. Whoever finds that it hit none
-has lost: somebody else moved the judgement first. A worker proves that it holds a judgement with
-the lease token it was given; a later attempt has another token, so a late result changes nothing.
+`leaderboard.machine` has the states and the one way to move between them; here is what is stored
+with each move, and what follows from it.
 """
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, select
 
 from judge import wire
-from judge.errors import ApiError, InfrastructureError
+from judge.errors import ApiError
 from judge.record import commitment_to
-from judge.verdict import Status, Verdict
+from judge.verdict import Verdict
+from leaderboard import machine
 from leaderboard.accounts import sha256
-from leaderboard.models import (
-    PENDING,
-    WITH_WORKER,
-    Failure,
-    Judgement,
-    State,
-    Submission,
-    SubmissionFile,
-)
-from leaderboard.results import check_result, to_columns, to_runs, unjudged
-from leaderboard.retries import Past, why_stop
+from leaderboard.attempts import Failed, Moved, again, fail, moved_by
+from leaderboard.machine import Actor, move
+from leaderboard.models import WITH_WORKER, Failure, Judgement, State, Submission, SubmissionFile
+from leaderboard.results import check_result, to_columns, to_runs
+from leaderboard.retries import Past
 from leaderboard.text import plain
 
 # What `_outcome` says of a lease that handed a result in.
 _RESULTS = ((State.JUDGED, None), (State.JUDGED, Failure.ERROR))
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Which submission a move concerned; what listeners are told about."""
-
-    submission_id: UUID
-    problem: str
-    device: str
 
 
 # --- into the queue -----------------------------------------------------------------------
@@ -55,19 +34,42 @@ class Moved:
 
 def enqueue(session: Session, submission: Submission, package: str, now: datetime) -> Judgement:
     """Queue the first judgement of a submission."""
-    judgement = Judgement(
-        id=uuid4(),
+    return machine.make(
+        session,
+        Actor.SERVICE,
+        now,
         submission_id=submission.id,
         user_id=submission.user_id,
         number=submission.number,
         attempt=1,
         device=submission.device,
         package_hash=package,
-        since=now,
-        created_at=now,
     )
-    session.add(judgement)
-    return judgement
+
+
+def rejudge(session: Session, submission_id: UUID, package: str, now: datetime) -> Moved:
+    """Judge a submission again, whatever became of it; failures are counted anew.
+
+    Args:
+        package: the version of the problem to judge it by.
+
+    Raises ApiError 404 ``unknown-submission``, 409 ``not-final``.
+    """
+    judgement = session.exec(
+        select(Judgement).where(Judgement.submission_id == submission_id, col(Judgement.is_current))
+    ).one_or_none()
+    if judgement is None:
+        raise ApiError("there is no such submission", status=404, code="unknown-submission")
+    this = (Judgement.id == judgement.id, col(Judgement.is_current))
+    if not move(session, machine.REPLACE, Actor.OPERATOR, this, now, is_current=False):
+        raise ApiError(
+            f"submission {submission_id} is {judgement.state.value}: wait for its verdict first",
+            status=409,
+            code="not-final",
+        )
+    message = "judged again because an organizer asked for it"
+    again(session, judgement, Actor.OPERATOR, now, message, package, judgement.round + 1)
+    return moved_by(session, judgement)
 
 
 # --- with a worker ------------------------------------------------------------------------
@@ -88,11 +90,13 @@ def claim(
     token = secrets.token_urlsafe(32)
     # Drawn and committed to before anything is measured; the worker gets it, we forget it.
     seed = secrets.token_hex(32)
-    claimed = _move(
+    claimed = move(
         session,
-        (Judgement.id == judgement_id, Judgement.state == State.QUEUED),
-        state=State.BUILDING,
-        since=now,
+        machine.CLAIM,
+        Actor.WORKER,
+        (Judgement.id == judgement_id,),
+        now,
+        State.BUILDING,
         claimed_at=now,
         worker=plain(request.worker, 100),
         token_hash=sha256(token),
@@ -114,7 +118,8 @@ def heartbeat(
 ) -> None:
     """Extend a lease. Raises ApiError 404, 409 ``lease-lost`` or ``cancelled``."""
     until = now + timedelta(seconds=lease_s)
-    if not _move(session, _held(judgement_id, token), lease_until=until):
+    held = _held(judgement_id, token)
+    if not move(session, machine.HEARTBEAT, Actor.HOLDER, held, now, lease_until=until):
         raise _refusal(session, judgement_id, token)
 
 
@@ -128,12 +133,13 @@ def progress(
             f"a worker cannot report {state.value!r}", status=422, code="invalid-progress"
         )
     judgement = _get(session, judgement_id)
-    values: dict[str, Any] = {"state": state, "progress": report.model_dump_json()}
-    if judgement.state is not state:
-        values["since"] = now
-    if not _move(session, _held(judgement_id, token), **values):
+    values: dict[str, Any] = {"progress": report.model_dump_json()}
+    if judgement.state is state:
+        values["since"] = judgement.since
+    held = _held(judgement_id, token)
+    if not move(session, machine.PROGRESS, Actor.HOLDER, held, now, state, **values):
         raise _refusal(session, judgement_id, token)
-    return _moved(session, judgement)
+    return moved_by(session, judgement)
 
 
 def record(
@@ -148,29 +154,22 @@ def record(
     """
     judgement = _get(session, judgement_id)
     check_result(result, judgement.package_hash, judgement.commitment)
-    failed = result.verdict is Verdict.JE
-    values = to_columns(result)
-    values["device_s"] = 0.0 if failed else _seconds_since(judgement.claimed_at, now)
-    if failed:
-        values["failure"] = Failure.ERROR
-        values["reason"] = plain(result.message, 2000)
-    stored = _move(
-        session,
-        _held(judgement_id, token),
-        state=State.JUDGED,
-        since=now,
-        ended_at=now,
-        lease_until=None,
-        **values,
-    )
-    if not stored:
+    held = _held(judgement_id, token)
+    if result.verdict is Verdict.JE:
+        reason = plain(result.message, 2000)
+        failed = Failed(held, Actor.HOLDER, Past(Failure.ERROR), reason, result)
+        moved = fail(session, judgement, failed, now)
+    else:
+        values = to_columns(result)
+        values["device_s"] = _seconds_since(judgement.claimed_at, now)
+        stored = move(session, machine.RECORD, Actor.HOLDER, held, now, State.JUDGED, **values)
+        moved = moved_by(session, judgement) if stored else None
+    if moved is None:
         if _outcome(session, judgement_id, token) in _RESULTS:
             return None
         raise _refusal(session, judgement_id, token)
     session.add_all(to_runs(judgement_id, result.runs))
-    if failed:
-        _try_again(session, judgement, now)
-    return _moved(session, judgement)
+    return moved
 
 
 def release(
@@ -185,23 +184,16 @@ def release(
         None if this very lease was given back before: repeating it is harmless.
     """
     judgement = _get(session, judgement_id)
-    if not _move(
-        session,
-        _held(judgement_id, token),
-        state=State.ABANDONED,
-        since=now,
-        ended_at=now,
-        lease_until=None,
-        failure=Failure.RELEASED,
-        charged=charged,
-        reason=plain(reason, 2000),
-    ):
+    past = Past(Failure.RELEASED, charged)
+    held = _held(judgement_id, token)
+    failed = Failed(held, Actor.HOLDER, past, plain(reason, 2000))
+    moved = fail(session, judgement, failed, now)
+    if moved is None:
         outcome = _outcome(session, judgement_id, token)
         if outcome is not None and outcome[1] is Failure.RELEASED:
             return None
         raise _refusal(session, judgement_id, token)
-    _try_again(session, judgement, now)
-    return _moved(session, judgement)
+    return moved
 
 
 # --- without the worker -------------------------------------------------------------------
@@ -219,24 +211,10 @@ def overdue(session: Session, now: datetime) -> Sequence[UUID]:
 def expire(session: Session, judgement_id: UUID, now: datetime) -> Moved | None:
     """Take a judgement from a silent worker. None if the worker was heard of meanwhile."""
     judgement = _get(session, judgement_id)
-    expired = _move(
-        session,
-        (
-            Judgement.id == judgement_id,
-            col(Judgement.state).in_(WITH_WORKER),
-            col(Judgement.lease_until) < now,
-        ),
-        state=State.ABANDONED,
-        since=now,
-        ended_at=now,
-        lease_until=None,
-        failure=Failure.EXPIRED,
-        reason=f"worker {judgement.worker} fell silent",
-    )
-    if not expired:
-        return None
-    _try_again(session, judgement, now)
-    return _moved(session, judgement)
+    silent = (Judgement.id == judgement_id, col(Judgement.lease_until) < now)
+    reason = f"worker {judgement.worker} fell silent"
+    failed = Failed(silent, Actor.RECONCILER, Past(Failure.EXPIRED), reason)
+    return fail(session, judgement, failed, now)
 
 
 def cancel(session: Session, submission_id: UUID, now: datetime) -> Moved:
@@ -248,32 +226,18 @@ def cancel(session: Session, submission_id: UUID, now: datetime) -> Moved:
                 Judgement.submission_id == submission_id, col(Judgement.is_current)
             )
         ).one()
-        if _move(
-            session,
-            (Judgement.id == judgement.id, col(Judgement.state).in_(PENDING)),
-            state=State.CANCELLED,
-            since=now,
-            ended_at=now,
-            lease_until=None,
-            # What it used of the device counts, else cancelling would buy a place in the queue.
-            device_s=_seconds_since(judgement.claimed_at, now),
-        ):
-            return _moved(session, judgement)
+        # What it used of the device counts, else cancelling would buy a place in the queue.
+        used_s = _seconds_since(judgement.claimed_at, now)
+        this = (Judgement.id == judgement.id,)
+        owner = Actor.OWNER
+        if move(session, machine.CANCEL, owner, this, now, State.CANCELLED, device_s=used_s):
+            return moved_by(session, judgement)
     raise ApiError(
         "the submission is judged or cancelled already", status=409, code="already-final"
     )
 
 
 # --- the machinery ------------------------------------------------------------------------
-
-
-def _move(session: Session, conditions: tuple[Any, ...], **values: Any) -> bool:
-    """The conditional UPDATE. True if it hit its one row."""
-    statement = update(Judgement).where(*conditions).values(**values)
-    moved = session.exec(statement, execution_options={"synchronize_session": False}).rowcount
-    if moved > 1:
-        raise InfrastructureError(f"one move hit {moved} judgements")
-    return moved == 1
 
 
 def _held(judgement_id: UUID, token: str) -> tuple[Any, ...]:
@@ -319,55 +283,6 @@ def _outcome(
     return State(state), Failure(failure) if failure else None
 
 
-def _try_again(session: Session, failed: Judgement, now: datetime) -> None:
-    """After a failed attempt: queue another one, or end the submission as JE."""
-    rows = session.exec(
-        select(Judgement.failure, Judgement.charged, Judgement.reason)
-        .where(Judgement.submission_id == failed.submission_id)
-        .order_by(col(Judgement.attempt))
-    ).all()
-    history = [Past(Failure(failure), charged) for failure, charged, _ in rows if failure]
-    final = why_stop(history)
-    last = rows[-1][2]
-    if final is not None:
-        # An attempt that reported a JE keeps its own result; a silent one gets one made for it.
-        _end_as_error(session, failed, f"{final}; the last time: {last}", now)
-        return
-    _move(session, (Judgement.id == failed.id, col(Judgement.is_current)), is_current=False)
-    retry = wire.Progress(
-        status=Status.QUEUED,
-        message=f"judging failed through no fault of the submission and is repeated: {last}",
-    )
-    session.add(
-        Judgement(
-            id=uuid4(),
-            submission_id=failed.submission_id,
-            user_id=failed.user_id,
-            number=failed.number,
-            attempt=failed.attempt + 1,
-            device=failed.device,
-            package_hash=failed.package_hash,
-            since=now,
-            created_at=now,
-            progress=retry.model_dump_json(),
-        )
-    )
-
-
-def _end_as_error(session: Session, failed: Judgement, reason: str, now: datetime) -> None:
-    values: dict[str, Any] = {
-        "state": State.JUDGED,
-        "verdict": Verdict.JE,
-        "reason": reason,
-        "since": now,
-        "ended_at": now,
-    }
-    stored = session.exec(select(Judgement.result).where(Judgement.id == failed.id)).one()
-    if stored is None:
-        values["result"] = unjudged(failed, reason)
-    _move(session, (Judgement.id == failed.id, col(Judgement.is_current)), **values)
-
-
 def _claim(session: Session, judgement: Judgement, token: str, lease_s: float) -> wire.Claim:
     submission = session.exec(
         select(Submission).where(Submission.id == judgement.submission_id)
@@ -390,13 +305,6 @@ def _claim(session: Session, judgement: Judgement, token: str, lease_s: float) -
         language=submission.language,
         files=tuple(wire.SourceFile(path=f.path, content=f.content) for f in files),
     )
-
-
-def _moved(session: Session, judgement: Judgement) -> Moved:
-    problem = session.exec(
-        select(Submission.problem).where(Submission.id == judgement.submission_id)
-    ).one()
-    return Moved(judgement.submission_id, problem, judgement.device)
 
 
 def _seconds_since(then: datetime | None, now: datetime) -> float:

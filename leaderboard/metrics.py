@@ -36,6 +36,10 @@ class Metrics:
             "opjudge_lease_expiries", "Judgements taken from silent workers.",
             ["device"], registry=self._registry,
         )  # fmt: skip
+        self.given_up = Counter(
+            "opjudge_submissions_given_up", "Submissions that ended as JE; see the audit trail.",
+            ["device"], registry=self._registry,
+        )  # fmt: skip
         self.verdict_latency = Histogram(
             "opjudge_verdict_latency_seconds", "From handing in to the verdict.",
             ["device"], buckets=_LATENCIES_S, registry=self._registry,
@@ -47,6 +51,7 @@ class Metrics:
         for device in devices:
             self.canary_surprises.labels(device)
             self.lease_expiries.labels(device)
+            self.given_up.labels(device)
             self.verdict_latency.labels(device)
 
     def text(self) -> bytes:

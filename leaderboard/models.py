@@ -170,11 +170,13 @@ class SubmissionFile(SQLModel, table=True):
 
 
 class Judgement(SQLModel, table=True):
-    """One judging of a submission. `leaderboard.judgements` alone moves it from state to state.
+    """One judging of a submission. `leaderboard.machine` alone writes it.
 
     Attributes:
         is_current: the one that speaks for the submission; exactly one is, and the database
             itself refuses a second.
+        attempt: counts all judgings of the submission, from 1.
+        round: counts how often it was asked for; failures are counted within one.
         user_id, number: of its submission, which never change; the queue is read without it.
         since: when it entered its state.
         enqueued_at: when it was handed to Redis.
@@ -195,6 +197,14 @@ class Judgement(SQLModel, table=True):
             unique=True,
             **_where("is_current"),
         ),
+        # However often it is tried, it is judged once; our own failures are no verdicts.
+        Index(
+            "ix_judgement_verdict",
+            "submission_id",
+            "round",
+            unique=True,
+            **_where("verdict IS NOT NULL AND failure IS NULL"),
+        ),
         # The queue, without the history: what has not ended is waiting or being judged.
         Index("ix_judgement_pending", "device", "state", "number", **_where("ended_at IS NULL")),
         Index("ix_judgement_pending_user", "user_id", **_where("ended_at IS NULL")),
@@ -206,6 +216,7 @@ class Judgement(SQLModel, table=True):
     user_id: int
     number: int = Field(sa_type=BigInteger)
     attempt: int
+    round: int = 1
     is_current: bool = True
     device: str = Field(max_length=32)
     package_hash: str = Field(max_length=128)

@@ -7,6 +7,7 @@ import getpass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -14,6 +15,7 @@ from judge.cli.output import NOT_ACCEPTED, OK, Commands, Json, make_output
 from leaderboard import audit, boards, canary, logs
 from leaderboard.backup import backup as write_backup
 from leaderboard.backup import restore as read_backup
+from leaderboard.rejudging import rejudge_all
 from leaderboard.services import Services, build
 from leaderboard.settings import Settings
 
@@ -99,6 +101,19 @@ def prune(
             f"{verb}: raw times of {pruned.samples} judgements, {pruned.tokens} expired tokens, "
             f"{pruned.packages} packages"
         ),
+    )
+
+
+@app.command()
+def rejudge(submissions: Annotated[list[UUID], typer.Argument()], as_json: Json = False) -> None:
+    """Judge submissions again, by the version of their problem that is on offer now."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    # All or none: a list with a mistake in it changes nothing.
+    rejudge_all(services, submissions, _operator())
+    output.result(
+        {"rejudged": [str(submission) for submission in submissions]},
+        lambda: output.say(f"{len(submissions)} submissions wait to be judged again"),
     )
 
 

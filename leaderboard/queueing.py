@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session, col, func, select, update
+from sqlmodel import Session, col, func, select
 
+from leaderboard.machine import SEND, Actor, move
 from leaderboard.models import WITH_WORKER, Judgement, State
 
 WINDOW = timedelta(hours=1)
@@ -105,10 +106,9 @@ def take_for_redis(
             attempt = session.exec(
                 select(Judgement.attempt).where(Judgement.id == judgement_id)
             ).one()
-            session.exec(
-                update(Judgement).where(col(Judgement.id) == judgement_id).values(enqueued_at=now)
-            )
-            taken.append((judgement_id, attempt))
+            this = (Judgement.id == judgement_id,)
+            if move(session, SEND, Actor.SERVICE, this, now, enqueued_at=now):
+                taken.append((judgement_id, attempt))
     return taken
 
 

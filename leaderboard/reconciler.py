@@ -1,12 +1,17 @@
-"""Puts right what a process that died left behind. Any number of them may run at once."""
+"""Puts right what a process that died left behind.
+
+Of several web processes one at a time does it. That spares work and nothing else: every move is
+conditional, so two at once would do no harm.
+"""
 
 import threading
 from datetime import datetime, timedelta
 
 import structlog
-from sqlmodel import col, select, update
+from sqlmodel import col, select
 
 from leaderboard import boards, canary, judgements
+from leaderboard.machine import SEND, Actor, move
 from leaderboard.models import Judgement, State
 from leaderboard.services import Services
 
@@ -15,11 +20,14 @@ log = structlog.get_logger(__name__)
 
 def reconcile(services: Services, now: datetime) -> None:
     """One round: end leases that ran out, look for jobs Redis lost, the canary, fill the queues."""
-    end_leases(services, now)
-    find_lost_jobs(services, now)
-    canary.turn(services, now)
-    for device in services.catalog.devices:
-        services.feed(device)
+    with services.db.leading() as leading:
+        if not leading:
+            return
+        end_leases(services, now)
+        find_lost_jobs(services, now)
+        canary.turn(services, now)
+        for device in services.catalog.devices:
+            services.feed(device)
 
 
 def end_leases(services: Services, now: datetime) -> None:
@@ -59,11 +67,8 @@ def find_lost_jobs(services: Services, now: datetime) -> None:
         if services.dispatcher.enqueue(judgement_id, attempt, device):
             log.warning("job was lost, sent again", judgement=str(judgement_id))
             with services.db.write() as session:
-                session.exec(
-                    update(Judgement)
-                    .where(col(Judgement.id) == judgement_id)
-                    .values(enqueued_at=now)
-                )
+                this = (Judgement.id == judgement_id,)
+                move(session, SEND, Actor.RECONCILER, this, now, enqueued_at=now)
 
 
 class Reconciler:

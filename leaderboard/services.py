@@ -5,16 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from judge.building import CPP_FLAGS
 from judge.package import load_all
 from judge.signing import Signer, load_signer
 from leaderboard import queueing
 from leaderboard.accounts import Passwords
+from leaderboard.attempts import Moved
 from leaderboard.catalog import Catalog
 from leaderboard.db import Database
 from leaderboard.dispatch import Dispatcher
 from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
-from leaderboard.judgements import Moved
 from leaderboard.kept import Kept
 from leaderboard.metrics import Metrics
 from leaderboard.settings import Settings
@@ -24,6 +26,8 @@ from leaderboard.throttle import Throttle
 _PAGES = 256
 
 Clock = Callable[[], datetime]
+
+log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
@@ -61,11 +65,24 @@ class Services:
         Args:
             board: whether the board looks different now.
         """
+        if moved.gave_up:
+            self._alert(moved)
         topics = [submission_topic(moved.submission_id), queue_topic(moved.device)]
         if board:
             topics.append(board_topic(moved.problem, moved.device))
         self.hub.publish(*topics)
         self.feed(moved.device)
+
+    def _alert(self, moved: Moved) -> None:
+        """For whoever operates this: it is our fault, and nothing tries it again."""
+        log.error(
+            "gave up judging a submission: see why, then `opjudge admin rejudge`",
+            submission=str(moved.submission_id),
+            problem=moved.problem,
+            device=moved.device,
+            reason=moved.gave_up,
+        )
+        self.metrics.given_up.labels(moved.device).inc()
 
     def announce_progress(self, moved: Moved) -> None:
         """After a commit that changed no queue and no board."""

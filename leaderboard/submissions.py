@@ -16,6 +16,7 @@ from judge.source import Source, parse_upload
 from judge.verdict import Language, Mode, Status
 from leaderboard import audit, judgements, queueing, results
 from leaderboard.accounts import Principal
+from leaderboard.attempts import Moved
 from leaderboard.audit import Action
 from leaderboard.models import Judgement, State, Submission, SubmissionFile, User
 from leaderboard.services import Services
@@ -85,7 +86,7 @@ def submit(
         return detail(services, submission.id, author), False
     log.info("submitted", submission=str(submission.id), user=author.name, problem=package.slug,
              device=new.device, mode=new.mode.value, judgement=str(judgement.id))  # fmt: skip
-    services.announce(judgements.Moved(submission.id, submission.problem, submission.device))
+    services.announce(Moved(submission.id, submission.problem, submission.device))
     with services.db.read() as session:
         row = Row(submission, author.name, judgement)
         return _detail(services, session, row, None, owner=True), True

@@ -9,6 +9,7 @@ from judge import wire
 from judge.errors import ApiError
 from judge.verdict import Verdict
 from leaderboard import boards, judgements, queueing
+from leaderboard.attempts import Moved
 from leaderboard.models import Submission
 from leaderboard.services import Services
 from leaderboard.text import plain
@@ -44,7 +45,7 @@ def claim(services: Services, judgement_id: UUID, request: wire.ClaimRequest) ->
         )
     log.info("claimed", submission=str(claimed.submission_id), judgement=str(judgement_id),
              attempt=claimed.attempt, worker=request.worker, device=request.device)  # fmt: skip
-    services.announce(judgements.Moved(claimed.submission_id, claimed.problem, claimed.device))
+    services.announce(Moved(claimed.submission_id, claimed.problem, claimed.device))
     return claimed
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -48,6 +49,17 @@ def prune(
     _hand_over(arguments, data_dir, as_json)
 
 
+def rejudge(
+    submissions: Annotated[
+        list[UUID], typer.Argument(metavar="ID...", help="Submissions that have ended.")
+    ],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Judge submissions again, by the version of their problem that is on offer now."""
+    _hand_over(["rejudge", *map(str, submissions)], data_dir, as_json)
+
+
 def audit(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="So many lines.")] = 50,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -83,5 +95,5 @@ def _hand_over(arguments: list[str], data_dir: Path, as_json: bool) -> None:
 
 
 commands = typer.Typer(no_args_is_help=True, help="Look after a server's data.")
-for _command in (rebuild, prune, audit, canary):
+for _command in (rebuild, prune, rejudge, audit, canary):
     commands.command()(_command)

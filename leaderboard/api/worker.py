@@ -7,10 +7,30 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.responses import FileResponse
 
 from judge import wire
+from judge.errors import ApiError
 from leaderboard import work
 from leaderboard.auth import ServicesDep, require_worker
 
-router = APIRouter(prefix="/worker", tags=["worker"], dependencies=[Depends(require_worker)])
+_OLDEST_WIRE = 1
+
+
+def check_wire(opjudge_wire: Annotated[int, Header()] = _OLDEST_WIRE) -> None:
+    """So that workers may be upgraded after the service, one by one. Raises ApiError 426."""
+    if not _OLDEST_WIRE <= opjudge_wire <= wire.WIRE:
+        which = "worker" if opjudge_wire < _OLDEST_WIRE else "server"
+        raise ApiError(
+            f"the worker speaks version {opjudge_wire} of the worker protocol, this server "
+            f"{_OLDEST_WIRE} to {wire.WIRE}: upgrade opjudge on the {which}",
+            status=426,
+            code="wire-version",
+        )
+
+
+router = APIRouter(
+    prefix="/worker",
+    tags=["worker"],
+    dependencies=[Depends(require_worker), Depends(check_wire)],
+)
 
 LeaseToken = Annotated[str, Header(max_length=256)]
 

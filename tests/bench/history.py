@@ -156,9 +156,9 @@ def _submissions(
 
 _JUDGEMENT = (
     "id", "submission_id", "user_id", "number", "attempt", "is_current", "device", "package_hash",
-    "state", "since", "created_at", "claimed_at", "ended_at", "worker", "charged", "reason",
-    "device_s", "verdict", "score", "score_low", "score_high", "latency_ns", "baseline_ns",
-    "artifact_hash", "result",
+    "state", "since", "created_at", "claimed_at", "ended_at", "worker", "token_hash",
+    "charged", "reason", "device_s", "verdict", "score", "score_low", "score_high", "latency_ns",
+    "baseline_ns", "artifact_hash", "result",
 )  # fmt: skip
 
 
@@ -170,8 +170,8 @@ def _judgement(
     figures = (score, score * 0.99, score * 1.01, 1e6, score * 1e6) if accepted else (None,) * 5
     return (
         id, id, user, i + 1, 1, True, DEVICE, package, "judged", ended, moment,
-        moment + timedelta(seconds=5), ended, "bench-worker", True, "", 12.5, verdict, *figures,
-        f"{i:064x}", _RESULTS[verdict],
+        moment + timedelta(seconds=5), ended, "bench-worker", f"{i:064x}",
+        True, "", 12.5, verdict, *figures, f"{i:064x}", _RESULTS[verdict],
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The worker as a process: woken by Redis or polling, stopped and killed at every moment."""
 
+import json
 import os
 import signal
 import subprocess
@@ -134,6 +135,62 @@ def test_a_stop_gives_back_what_is_being_judged(
     (released,) = api.requests(f"POST {J}/release")
     assert released.json == {"reason": "worker-stopping", "stopping": True}
     assert results(api) == []
+
+
+@pytest.mark.parametrize("with_redis", [False, True])
+def test_a_drain_finishes_what_is_being_judged_and_takes_no_more(
+    api: StubApi, package: Package, start: Start, data: Path, redis: Valkey, with_redis: bool
+) -> None:
+    if with_redis:
+        api.on(f"POST {J}/claim", *claims(package, 1))
+        enqueue(redis, 1)
+    else:
+        api.on(CLAIMS, *claims(package, 1, 2))
+    worker = start("wait-for-go", redis.url if with_redis else None)
+    judging(data)
+    worker.send_signal(signal.SIGUSR2)
+    (data / "go").touch()
+    assert worker.wait(PATIENCE_S) == 0
+    assert results(api) == ["attempt 1"]
+    assert api.requests(f"POST {J}/release") == []
+
+
+def test_a_drain_may_still_be_cut_short(
+    api: StubApi, package: Package, start: Start, data: Path
+) -> None:
+    api.on(CLAIMS, *claims(package, 1))
+    worker = start("wait")
+    judging(data)
+    worker.send_signal(signal.SIGUSR2)
+    assert stop(worker) == 0
+    (released,) = api.requests(f"POST {J}/release")
+    assert released.json["stopping"] is True
+
+
+def test_an_idle_worker_drains_at_once(api: StubApi, start: Start) -> None:
+    worker = start()
+    until(lambda: api.requests(CLAIMS), "the first question")
+    worker.send_signal(signal.SIGUSR2)
+    assert worker.wait(PATIENCE_S) == 0
+
+
+def test_a_service_that_wants_another_worker_ends_it(api: StubApi, start: Start) -> None:
+    api.on(CLAIMS, refuse(426, "wire-version"))
+    assert start().wait(PATIENCE_S) != 0
+
+
+def test_what_a_newer_service_adds_to_a_claim_is_left_out(
+    api: StubApi, package: Package, start: Start
+) -> None:
+    """So workers may be upgraded after the service, one by one."""
+    claim = make_claim(package_hash=package.hash).model_dump(mode="json")
+    newer = json.dumps(claim | {"colour": "blue"}).encode()
+    heartbeat = json.dumps({"lease_s": 30.0, "mood": "good"}).encode()
+    api.on(CLAIMS, Reply(200, newer), Reply(204))
+    api.on(f"POST {J}/heartbeat", Reply(200, heartbeat))
+    worker = start()
+    until(lambda: results(api) == ["attempt 1"], "the result")
+    assert stop(worker) == 0
 
 
 def test_nothing_survives_a_killed_worker(

@@ -291,6 +291,19 @@ def test_what_neighbours_start_meanwhile_is_theirs(
             assert worker.stdout.readline() == "[]\n"
 
 
+def test_what_a_neighbour_leaves_that_dies_is_theirs(tmp_path: Path, leaving: ExitStack) -> None:
+    """What carries the process id of a dead process is ours only if that process judged for us."""
+    watch = Hygiene(tmp_path, LOOKS, grace_s=0)
+    watch.settle()
+    with start("pass") as dead:
+        dead.wait()
+    path = Path(tempfile.mkdtemp(prefix=f"opjudge-dummy-{dead.pid}-"))
+    leaving.callback(path.rmdir)
+    assert watch.left() == []
+    watch.judged_by(dead.pid)
+    assert watch.left() == [str(path)]
+
+
 def test_a_quarantine_lasts_until_its_file_is_removed(tmp_path: Path) -> None:
     home = tmp_path / "worker"
     watch = Hygiene(home, ())

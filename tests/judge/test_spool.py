@@ -1,5 +1,6 @@
 """Results that wait for the service, on disk."""
 
+import errno
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -61,3 +62,15 @@ def test_a_damaged_file_is_set_aside_for_a_person(spool: Spool, tmp_path: Path) 
     assert list(spool) == [item]
     assert (tmp_path / "spool" / "0.bad").read_text() == "{}"
     assert list(spool) == [item]
+
+
+def test_a_full_disk_is_told_and_left_as_it_was(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("judge.spool.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        spool.put(undelivered())
+    assert list((tmp_path / "spool").iterdir()) == []

@@ -1,5 +1,6 @@
 """The worker's job: one claimed submission, whatever happens on the way."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -169,6 +170,18 @@ def test_a_service_that_stays_away_finds_the_result_later(bench: Bench) -> None:
     (kept,) = bench.spool
     assert (kept.judgement_id, kept.lease_token) == (JUDGEMENT_ID, "lease")
     assert kept.result.verdict is Verdict.AC
+    assert bench.sent(RELEASE) == []
+
+
+def test_a_full_disk_ends_no_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease runs out, and the judging is repeated."""
+
+    def full(_spool: Spool, _undelivered: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Spool, "put", full)
+    bench.api.on(RESULT, httpx2.ConnectError("refused"))
+    bench.perform(accept)
     assert bench.sent(RELEASE) == []
 
 

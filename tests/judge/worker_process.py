@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def main(url: str, data_dir: Path, behaviour: str, redis_url: str | None = None)
         note(data_dir / f"judging-{claim.attempt}", str(os.getpid()))
         if behaviour == "wait" or (behaviour == "wait-once" and claim.attempt == 1):
             signal.pause()
+        while behaviour == "wait-for-go" and not (data_dir / "go").exists():
+            time.sleep(0.02)
         if behaviour == "crash-once" and claim.attempt == 1:
             os._exit(13)
         if behaviour.startswith("leave") and claim.attempt == 1:

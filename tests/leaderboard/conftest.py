@@ -22,7 +22,7 @@ from tests.leaderboard import clusters
 from tests.leaderboard.world import PROBLEM, Clock, World
 
 _POSTGRES = clusters.postgres_bin()
-_MIGRATED = "migrated"
+MIGRATED = "migrated"
 DATABASES = ["sqlite", *(["postgresql"] if _POSTGRES else [])]
 WORKER_TOKEN = "a worker token for tests"
 
@@ -34,8 +34,8 @@ def postgres_socket() -> Iterator[str]:
     """The cluster, with a database that is migrated already."""
     assert _POSTGRES is not None
     with clusters.postgres(_POSTGRES) as socket_dir:
-        clusters.postgres_execute(socket_dir, [f"CREATE DATABASE {_MIGRATED}"])
-        database = Database(postgres_url(socket_dir, _MIGRATED))
+        clusters.postgres_execute(socket_dir, [f"CREATE DATABASE {MIGRATED}"])
+        database = Database(postgres_url(socket_dir, MIGRATED))
         database.migrate()
         database.close()
         yield socket_dir
@@ -87,9 +87,9 @@ def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
     # Emptying one database is ten times quicker than copying a template.
     tables = ", ".join(SQLModel.metadata.tables)
     clusters.postgres_execute(
-        socket_dir, [f"TRUNCATE {tables} RESTART IDENTITY CASCADE"], database=_MIGRATED
+        socket_dir, [f"TRUNCATE {tables} RESTART IDENTITY CASCADE"], database=MIGRATED
     )
-    return postgres_url(socket_dir, _MIGRATED)
+    return postgres_url(socket_dir, MIGRATED)
 
 
 @pytest.fixture(scope="session")

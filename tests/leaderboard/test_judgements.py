@@ -4,31 +4,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.errors import ApiError
-from judge.verdict import Language, Mode, Status, Verdict
+from judge.verdict import Language, Mode, Verdict
 from leaderboard import judgements, queueing
 from leaderboard.db import Database
 from leaderboard.models import (
-    PENDING,
-    WITH_WORKER,
     Failure,
     Judgement,
     Problem,
@@ -298,151 +287,6 @@ def test_trying_ends_for_every_history(history: list[Past]) -> None:
     )
     if stopped:
         assert why_stop([*history, Past(Failure.ERROR)]) is not None, "it stays so"
-
-
-# --- every interleaving -------------------------------------------------------------------
-
-
-class Judging(RuleBasedStateMachine):
-    """Workers, owners and the reconciler act in any order; the promises hold all the time."""
-
-    folder: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.db = Database(f"sqlite:///{self.folder / uuid4().hex}.db")
-        self.db.migrate()
-        populate(self.db)
-        self.clock = Clock()
-        self.submissions: list[UUID] = []
-        self.claims: list[wire.Claim] = []
-        self.accepted: set[UUID] = set()
-
-    def teardown(self) -> None:
-        self.db.close()
-
-    @initialize()
-    def begin(self) -> None:
-        self.submissions.append(add_submission(self.db, self.clock))
-
-    @precondition(lambda self: len(self.submissions) < 4)
-    @rule()
-    def submit(self) -> None:
-        self.submissions.append(add_submission(self.db, self.clock))
-
-    @rule(seconds=st.sampled_from([1, 20, 31]))
-    def time_passes(self, seconds: int) -> None:
-        self.clock.advance(seconds)
-
-    @rule()
-    def claim(self) -> None:
-        with self.db.read() as session:
-            line = queueing.next_in_line(session, "cpu", self.clock())
-        for judgement_id in line:
-            with self.db.write() as session:
-                self.claims.append(
-                    judgements.claim(session, judgement_id, W1, self.clock(), LEASE_S)
-                )
-
-    @precondition(lambda self: self.claims)
-    @rule(data=st.data(), act=st.sampled_from(["heartbeat", "progress", "release", "AC", "JE"]))
-    def worker_acts(self, data: st.DataObject, act: str) -> None:
-        claim = data.draw(st.sampled_from(self.claims))
-        held = self.holds(claim)
-        moved: list[object] = []
-
-        def act_and_commit() -> None:
-            with self.db.write() as session:
-                moved.append(self.act(session, claim, act))
-
-        outcome = outcome_of(act_and_commit)
-        if held:
-            assert outcome == "done", f"{act} by the holder was refused: {outcome}"
-        elif outcome == "done":
-            assert act in ("AC", "JE", "release")
-            assert moved == [None], "only a repetition is let through"
-        else:
-            assert outcome in ("lease-lost", "cancelled")
-        if act == "AC" and moved and moved[0] is not None:
-            assert claim.submission_id not in self.accepted, "judged twice"
-            self.accepted.add(claim.submission_id)
-
-    def act(self, session: Session, claim: wire.Claim, act: str) -> object:
-        judgement_id, token, now = claim.judgement_id, claim.lease_token, self.clock()
-        if act == "heartbeat":
-            judgements.heartbeat(session, judgement_id, token, now, LEASE_S)
-            return None
-        if act == "progress":
-            report = wire.Progress(status=Status.CHECKING)
-            return judgements.progress(session, judgement_id, token, report, now)
-        if act == "release":
-            return judgements.release(session, judgement_id, token, "x", now, charged=True)
-        result = make_result(HASH, verdict=Verdict(act))
-        return judgements.record(session, judgement_id, token, result, now)
-
-    def holds(self, claim: wire.Claim) -> bool:
-        with self.db.read() as session:
-            judgement = session.get(Judgement, claim.judgement_id)
-            assert judgement is not None
-            return judgement.state in WITH_WORKER
-
-    @rule()
-    def reconcile(self) -> None:
-        with self.db.read() as session:
-            overdue = judgements.overdue(session, self.clock())
-        for judgement_id in overdue:
-            with self.db.write() as session:
-                judgements.expire(session, judgement_id, self.clock())
-
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        submission_id = data.draw(st.sampled_from(self.submissions))
-        with self.db.read() as session:
-            pending = current(session, submission_id).state in PENDING
-
-        def cancel_and_commit() -> None:
-            with self.db.write() as session:
-                judgements.cancel(session, submission_id, self.clock())
-
-        assert outcome_of(cancel_and_commit) == ("done" if pending else "already-final")
-
-    @invariant()
-    def promises(self) -> None:
-        with self.db.read() as session:
-            for submission_id in self.submissions:
-                self.check(session, submission_id)
-
-    def check(self, session: Session, submission_id: UUID) -> None:
-        attempts = session.exec(
-            select(Judgement)
-            .where(Judgement.submission_id == submission_id)
-            .order_by(col(Judgement.attempt))
-        ).all()
-        assert [a.attempt for a in attempts] == list(range(1, len(attempts) + 1))
-        assert [a.is_current for a in attempts] == [False] * (len(attempts) - 1) + [True]
-        last = attempts[-1]
-        assert last.state is not State.ABANDONED, "a submission is never left hanging"
-        assert all(a.failure is not None for a in attempts[:-1]), "only failures are repeated"
-        assert len(attempts) <= MAX_FAILURES
-        assert (last.lease_until is not None) == (last.state in WITH_WORKER)
-        if last.state is State.JUDGED:
-            assert last.verdict is not None
-            assert last.result is not None
-        if submission_id in self.accepted:
-            assert last.verdict is Verdict.AC, "an accepted result never goes away"
-
-
-def test_every_interleaving_keeps_the_promises(folder: Path) -> None:
-    machine = type("Machine", (Judging,), {"folder": folder})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=25,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
 
 
 def test_leases_end_in_time(db: Database, clock: Clock) -> None:

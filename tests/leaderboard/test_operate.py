@@ -7,10 +7,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlmodel import select
 
-from judge.verdict import Mode, Verdict
+from judge.verdict import Mode, Status, Verdict
 from leaderboard import audit
 from leaderboard.models import AuditEntry, Judgement, Run, Standing, Submission
 from leaderboard.pruning import prune
@@ -182,3 +183,55 @@ def test_a_restart_admits_nobody_anew(make_world: MakeWorld) -> None:
     assert [action for _, action, _ in trail(world)] == ["worker-admitted"]
     with world.services.db.read() as session:
         assert len(session.exec(select(AuditEntry)).all()) == 1
+
+
+def users(world: World) -> list[str]:
+    return [entry.name for entry in world.board().entries if entry.kind == "user"]
+
+
+def test_rejudging_makes_a_new_judgement_and_keeps_the_old_one(world: World) -> None:
+    alice = world.person("alice")
+    submission = world.judge(alice, 2.0)
+    other = world.submit(alice)
+    world.cancel(other, alice)
+
+    assert opjudge(world, "admin", "rejudge", str(submission), str(other))[0] == 0
+
+    assert world.detail(submission).status is Status.QUEUED
+    assert users(world) == [], "until it is judged again it counts nowhere"
+    claims = [world.claim(), world.claim()]
+    assert {(c.submission_id, c.attempt) for c in claims} == {(submission, 2), (other, 2)}
+    for claim in claims:
+        assert world.finish(claim, artifact_hash=claim.submission_id.hex).status_code == 200
+    assert world.detail(submission).attempt == 2
+    assert users(world) == ["alice"]
+    assert world.get(f"/submissions/{submission}/record", attempt=1).status_code == 200
+    subjects = [subject for _, action, subject in trail(world) if action == "rejudged"]
+    assert subjects == [str(submission), str(other)]
+
+
+def test_failures_are_counted_anew_after_a_rejudging(world: World) -> None:
+    submission = world.submit(world.person("alice"))
+    for _ in range(3):
+        world.report(world.claim(), "release", {"reason": "the device is gone"})
+    assert world.detail(submission).verdict is Verdict.JE
+
+    assert opjudge(world, "admin", "rejudge", str(submission))[0] == 0
+
+    world.report(world.claim(), "release", {"reason": "still gone"})
+    assert world.finish(world.claim()).status_code == 200
+    detail = world.detail(submission)
+    assert (detail.verdict, detail.attempt) == (Verdict.AC, 5)
+
+
+def test_a_list_with_a_mistake_rejudges_nothing(world: World) -> None:
+    alice = world.person("alice")
+    judged, waiting = world.judge(alice, 2.0), world.submit(alice)
+
+    code, error = opjudge(world, "admin", "rejudge", str(judged), str(waiting))
+    assert (code, error["code"]) == (1, "not-final")
+    assert str(waiting) in error["detail"]
+    code, error = opjudge(world, "admin", "rejudge", str(judged), str(uuid4()))
+    assert (code, error["code"]) == (1, "unknown-submission")
+
+    assert world.detail(judged).verdict is Verdict.AC

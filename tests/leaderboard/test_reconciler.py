@@ -7,8 +7,10 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
 
 from judge.verdict import Status, Verdict
+from leaderboard import audit
 from leaderboard.app import start
 from leaderboard.reconciler import Reconciler, reconcile
 from leaderboard.services import Services, build
@@ -59,6 +61,39 @@ def test_poison_ends_after_two_workers(world: World) -> None:
     assert detail.result is not None
     assert "2 workers died" in detail.result.message
     assert world.post_claim("w3").status_code == 204
+
+
+def test_operators_hear_of_poison(world: World) -> None:
+    poison = world.submit(world.person("alice"))
+    with capture_logs() as logged:
+        for worker in ("w1", "w2"):
+            world.claim(worker)
+            tick(world, 31)
+
+    (alarm,) = [entry for entry in logged if entry["log_level"] == "error"]
+    assert alarm["event"].startswith("gave up judging")
+    assert alarm["submission"] == str(poison)
+    metrics = world.client.get("/metrics").text
+    assert 'opjudge_submissions_given_up_total{device="cpu"} 1.0' in metrics
+    with world.services.db.read() as session:
+        (line,) = [e for e in audit.latest(session, 10) if e.action == "gave-up"]
+    assert (line.actor, line.subject) == ("reconciler", str(poison))
+    assert "2 workers died" in line.detail
+
+
+def test_of_two_reconcilers_one_leads(world: World, make_world: MakeWorld) -> None:
+    """On PostgreSQL; a second one on SQLite does no harm, nor does it here."""
+    world.submit(world.person("alice"))
+    world.claim()
+    now = world.clock.advance(31)
+    postgresql = world.services.db.engine.dialect.name == "postgresql"
+
+    with make_world().services.db.leading() as leading:
+        assert leading
+        reconcile(world.services, now)
+        assert world.post_claim().status_code == (204 if postgresql else 200)
+    reconcile(world.services, now)
+    assert world.post_claim().status_code == (200 if postgresql else 204)
 
 
 def test_one_poisoned_submission_holds_nobody_up(world: World) -> None:

@@ -390,3 +390,33 @@ def test_a_retry_keeps_its_place_in_the_queue(world: World) -> None:
     assert world.detail(first).queue_position == 0
     assert world.detail(second).queue_position == 1
     assert world.claim().submission_id == first
+
+
+# --- versions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [None, "1"])
+def test_workers_of_versions_that_are_understood_go_on(world: World, version: str | None) -> None:
+    """The first ones said none at all."""
+    world.submit(world.person("alice"))
+    headers = {**world.worker_headers, **({"Opjudge-Wire": version} if version else {})}
+    body = {"worker": "old", "device": "cpu"}
+
+    response = world.client.post(f"{API}/worker/claims", headers=headers, json=body)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(("version", "whom"), [("0", "worker"), ("99", "server")])
+def test_other_versions_are_told_who_is_to_be_upgraded(
+    world: World, version: str, whom: str
+) -> None:
+    submission = world.submit(world.person("alice"))
+    headers = {**world.worker_headers, "Opjudge-Wire": version}
+    body = {"worker": "w", "device": "cpu"}
+
+    response = world.client.post(f"{API}/worker/claims", headers=headers, json=body)
+
+    document = assert_problem(response, 426, "wire-version")
+    assert f"upgrade opjudge on the {whom}" in document.detail
+    assert world.detail(submission).status is Status.QUEUED

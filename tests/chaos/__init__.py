@@ -1,0 +1,1 @@
+"""Everything may die at any moment; nothing is lost, doubled or stuck."""
