@@ -157,7 +157,7 @@ class Dispatcher:
         claim = self._poll()
         if claim is not None:
             self._judge(claim)
-        elif self._settings.redis_url is None or not self._listen(self._settings.redis_url):
+        elif self._settings.redis is None or not self._listen(self._settings.redis):
             self._idle()
 
     def _refill(self) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from judge.defaults import local_url
 from judge.errors import UserError
 from judge.package import bundled_problems
+from judge.secret_files import SettingsWithSecrets, with_password
 from judge.settings import DEFAULT_DATA_DIR, TOKEN_FILE
 from judge.signing import KEY_FILE
 
@@ -18,7 +19,7 @@ _MIB = 1 << 20
 _SHORTEST_TOKEN = 16
 
 
-class Settings(BaseSettings):
+class Settings(SettingsWithSecrets):
     """What the service needs to know.
 
     Attributes:
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
             unless they are set elsewhere.
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
+        database_password, redis_password: for URLs without one; best from files of secrets.
         problems_dir: folder of problem packages; without it the bundled ones.
         public_url: how people reach the service, for links; without it, as this machine does.
         open_registration: whether anybody may make an account.
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
     data_dir: Path = DEFAULT_DATA_DIR
     database_url: str | None = None
     redis_url: str | None = None
+    database_password: SecretStr | None = None
+    redis_password: SecretStr | None = None
     problems_dir: Path = Field(default_factory=bundled_problems)
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -75,8 +79,15 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'opjudge.db'}"
+        """The SQLAlchemy URL in force, password and all."""
+        if self.database_url:
+            return with_password(self.database_url, self.database_password)
+        return f"sqlite:///{self.data_dir.resolve() / 'opjudge.db'}"
+
+    @property
+    def redis(self) -> str | None:
+        """The URL of Redis, password and all."""
+        return with_password(self.redis_url, self.redis_password) if self.redis_url else None
 
     @property
     def packages_dir(self) -> Path:
