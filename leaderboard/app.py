@@ -90,6 +90,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(start, services)
         services.hub.open()
+        services.relay.start()
         reconciler = Reconciler(services) if reconciling else None
         if reconciler is not None:
             reconciler.start()
@@ -97,6 +98,7 @@ def _lifespan(
         services.hub.close()
         if reconciler is not None:
             await run_in_threadpool(reconciler.stop)
+        await run_in_threadpool(services.relay.stop)
         services.dispatcher.close()
         services.db.close()
 

@@ -38,7 +38,8 @@ class Settings(SettingsWithSecrets):
             in the database, where the fair share is decided.
         requeue_s: how long a judgement may lie in Redis before its job is looked for.
         reconcile_s: seconds between two rounds of the reconciler.
-        stream_refresh_s: longest time a live stream goes without looking at the database.
+        stream_refresh_s: longest time a live stream goes without looking at the database; how late
+            the changes made by another web process are at most, if Redis is away.
         max_pending: judgements one person may have waiting or running.
         max_upload_bytes, max_result_bytes: largest request body of a submission, of a result.
         password_time_cost, password_memory_kib: cost of one argon2 hash.
