@@ -74,13 +74,14 @@ def create_app(
 
 
 def start(services: Services) -> None:
-    """Bring database, packages and the worker's token up to date."""
+    """Bring database, packages and the worker's token up to date; one web process after another."""
     now = services.clock()
-    services.db.migrate()
-    services.catalog.publish(services.db, now)
-    boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
-    _ = services.signer  # made now rather than by the first who asks, and a damaged one told now
-    accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
+    with services.db.alone():
+        services.db.migrate()
+        services.catalog.publish(services.db, now)
+        boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
+        _ = services.signer  # made now, not by the first who asks, and a damaged one told now
+        accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 
 def _lifespan(

@@ -96,7 +96,7 @@ class Relay:
                 away = False
 
     def _listen(self, redis: Redis) -> None:
-        with redis.pubsub() as channel:
+        with redis.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(CHANNEL)
             while not self._stopped.is_set():
                 self._hear(channel)

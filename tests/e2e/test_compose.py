@@ -134,9 +134,7 @@ def test_what_is_up_judges_whatever_dies_meanwhile(composed: Composed) -> None:
     assert composed.judged(composed.submit(BASELINE))["verdict"] == "AC"
 
     slow = composed.submit(SLOW)
-    until(
-        lambda: composed.look(slow).get("status") in ("checking", "timing"), "judging", PATIENT_S
-    )
+    until(lambda: composed.look(slow).get("status") in ("checking", "timing"), "judging", PATIENT_S)
     composed.crash("worker")
     judged = composed.judged(slow)
     assert (judged["verdict"], judged["attempt"]) == ("AC", 2)
