@@ -12,7 +12,9 @@ import typer
 
 from judge.cli.output import Commands, Json, make_output
 from leaderboard import audit, boards, logs
+from leaderboard.archive import Manifest
 from leaderboard.backup import backup as write_backup
+from leaderboard.backup import has_signing_key
 from leaderboard.backup import restore as read_backup
 from leaderboard.services import Services, build
 from leaderboard.settings import Settings
@@ -32,7 +34,10 @@ def _root() -> None:
 def backup(file: File, as_json: Json = False) -> None:
     """Write everything that cannot be made anew into one file, while the server runs."""
     output, services = make_output(as_json), _services()
-    manifest = write_backup(services.db, services.settings.packages_dir, file, services.clock())
+    settings = services.settings
+    manifest = write_backup(
+        services.db, settings.packages_dir, settings.signing_key, file, services.clock()
+    )
     rows = sum(table.rows for table in manifest.tables)
     size = file.stat().st_size
     output.result(
@@ -47,15 +52,32 @@ def backup(file: File, as_json: Json = False) -> None:
 def restore(file: File, as_json: Json = False) -> None:
     """Fill an empty database from a backup; every byte is compared with its checksum first."""
     output, services = make_output(as_json), _services()
+    settings = services.settings
     manifest = read_backup(
-        services.db, services.settings.packages_dir, file, _operator(), services.clock()
+        services.db,
+        settings.packages_dir,
+        settings.signing_key,
+        file,
+        _operator(),
+        services.clock(),
     )
     rows = sum(table.rows for table in manifest.tables)
     made = f"{manifest.created_at:%Y-%m-%d %H:%M:%S} UTC"
     output.result(
-        {"file": str(file), "rows": rows, "created_at": manifest.created_at},
-        lambda: output.say(f"restored {rows} rows, the state of {made}; now start the server"),
+        {
+            "file": str(file),
+            "rows": rows,
+            "created_at": manifest.created_at,
+            "signing_key": has_signing_key(manifest),
+        },
+        lambda: output.say(f"restored {rows} rows, the state of {made}; {_next(manifest)}"),
     )
+
+
+def _next(manifest: Manifest) -> str:
+    if has_signing_key(manifest):
+        return "now start the server"
+    return "no signing key is in it: put the old signing.key in place, then start the server"
 
 
 @app.command()

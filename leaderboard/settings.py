@@ -97,7 +97,7 @@ class Settings(SettingsWithSecrets):
 
     @property
     def signing_key(self) -> Path:
-        """What records are signed with; back it up with the database."""
+        """What records are signed with; every backup has it."""
         return self.data_dir / KEY_FILE
 
     def bootstrap_token(self) -> str:

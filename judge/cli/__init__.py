@@ -69,6 +69,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "worker": operator.worker,
         "server": operator.server,
         "doctor": operator.doctor,
+        "systemd": operator.systemd,
         "backup": admin.backup,
         "restore": admin.restore,
     },

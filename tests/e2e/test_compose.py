@@ -65,10 +65,14 @@ class Composed:
         )
 
     def opjudge(self, *argv: str, code: int | None = 0) -> Any:
-        """A contestant's command, somewhere the published port can be reached."""
+        """A contestant's command, somewhere the published port can be reached.
+
+        Args:
+            code: None for whatever comes of it; then nothing if that is no JSON.
+        """
         command = [*self.engine.inside, *OPJUDGE, *argv, "--json"]
         text = called(command, environment(self.folder, "ada", URL), code)
-        return json.loads(text) if code is not None else text
+        return json.loads(text or "{}")
 
     def submit(self, text: str) -> str:
         (self.folder / "solution.py").write_text(text)
@@ -77,7 +81,7 @@ class Composed:
 
     def look(self, submission: str) -> dict[str, Any]:
         found: dict[str, Any] = self.opjudge("status", submission, code=None)
-        return dict(json.loads(found)) if found else {}
+        return found
 
     def judged(self, submission: str) -> dict[str, Any]:
         def final() -> dict[str, Any] | None:
