@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import aa, live, overhead, repeatability, sandbox, scale
+from tests.bench import aa, live, overhead, repeatability, sandbox, scale, throughput
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "aa": aa.bench,
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "sandbox": sandbox.bench,
     "scale": scale.bench,
     "live": live.bench,
+    "throughput": throughput.bench,
 }
 
 
