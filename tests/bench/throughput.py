@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from judge.client import Client, Upload
 from judge.package import bundled_problems
@@ -42,11 +42,11 @@ def bench(quick: bool) -> dict[str, Any]:
     for name, service in (("embedded", embedded), ("compose", composed)):
         by_workers = {}
         for number in workers:
-            with tempfile.TemporaryDirectory(prefix="opjudge-bench-") as folder:
-                with service(Path(folder)) as (url, environment):
-                    by_workers[str(number)] = measured(
-                        Path(folder), url, environment, number, count
-                    )
+            with (
+                tempfile.TemporaryDirectory(prefix="opjudge-bench-") as folder,
+                service(Path(folder)) as (url, known),
+            ):
+                by_workers[str(number)] = measured(Path(folder), url, known, number, count)
             say(f"{name}, {number} workers: {by_workers[str(number)]} judged a minute")
         found[name] = {"judged_per_min": by_workers["1"], "workers": by_workers}
     return found
@@ -78,7 +78,7 @@ def measured(
 
 def hand_in(client: Client, text: str) -> UUID:
     upload = Upload("solution.py", text.encode())
-    return client.submit(upload, problem=PROBLEM, device="cpu", mode=Mode.TEST).id
+    return client.submit(uuid4(), upload, problem=PROBLEM, device="cpu", mode=Mode.TEST).id
 
 
 def await_verdicts(client: Client, count: int) -> None:
@@ -126,7 +126,7 @@ def composed(folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     bin_dir = clusters.postgres_bin()
     if bin_dir is None:
         raise RuntimeError("install PostgreSQL: its programs initdb and pg_ctl are needed")
-    with clusters.postgres(bin_dir, durable=True) as socket, clusters.valkey() as queue:
+    with clusters.postgres(bin_dir, durable=True) as socket, clusters.valkey(durable=True) as queue:
         clusters.postgres_execute(socket, ["CREATE DATABASE opjudge"])
         database = f"postgresql://judge@/opjudge?host={socket}"
         (folder / "problems").symlink_to(bundled_problems())

@@ -63,10 +63,15 @@ def postgres_execute(
 
 
 @contextmanager
-def valkey() -> Iterator[str]:
-    """A fresh Valkey; yields its URL."""
+def valkey(*, durable: bool = False) -> Iterator[str]:
+    """A fresh Valkey; yields its URL.
+
+    Args:
+        durable: with an append-only file, as a real one has.
+    """
+    more = {"appendonly": "yes"} if durable else {}
     # Not in pytest's own folder: the path of a socket must stay below 108 bytes.
     with tempfile.TemporaryDirectory(prefix="opjudge-vk-") as folder:
         path = f"{folder}/valkey.sock"
-        with ValkeyServer(unix_socket_path=path, data_dir=folder, port=0):
+        with ValkeyServer(unix_socket_path=path, data_dir=folder, port=0, **more):
             yield f"unix://{path}"
