@@ -36,7 +36,7 @@ class WorkerSettings(SettingsWithSecrets):
     model_config = SettingsConfigDict(env_prefix="OPJUDGE_", frozen=True, extra="ignore")
 
     url: str = DEFAULT_URL
-    worker_token: str | None = None
+    worker_token: str | None = Field(default=None, repr=False)
     redis_url: str | None = None
     redis_password: SecretStr | None = None
     device: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")] = "cpu"
