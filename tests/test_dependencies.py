@@ -36,7 +36,7 @@ def installed() -> dict[str, str]:
 
 def needed(name: str, extras: frozenset[str], seen: set[tuple[str, str]]) -> set[str]:
     """Every package that one leads to; of its own extras those that are asked for."""
-    found = {canonical(name)}
+    found: set[str] = {canonical(name)}
     try:
         texts = metadata.requires(name) or []
     except metadata.PackageNotFoundError:

@@ -15,9 +15,7 @@ ODD = "p/@ :%#?é"
 
 
 @pytest.fixture(params=[VARIABLE, "CREDENTIALS_DIRECTORY"])
-def folder(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(request.param, str(tmp_path))
     return tmp_path
 
