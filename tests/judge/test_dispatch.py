@@ -325,7 +325,8 @@ def test_rq_would_have_run_it(redis: Valkey, tmp_path: Path) -> None:
     assert believed.func is os.mkdir
     assert repr(believed.failure_callback) == repr(os.abort)
     assert hint.func is judge
-    assert not (hint.failure_callback or hint.success_callback or hint.stopped_callback)
+    callbacks = (hint.failure_callback, hint.success_callback, hint.stopped_callback)
+    assert callbacks == (None, None, None)
 
 
 def test_a_job_for_what_is_done_already_is_dropped(
