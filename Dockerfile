@@ -35,9 +35,9 @@ HEALTHCHECK --interval=10s --timeout=3s \
   CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["opjudge", "server", "--host", "0.0.0.0", "--port", "8000"]
 
-# The worker makes user namespaces and control groups for the sandboxes inside, which an engine's
-# default profile forbids: run it with --security-opt seccomp=unconfined --security-opt
-# apparmor=unconfined --cap-add SYS_ADMIN, on a machine that does nothing else.
+# The worker makes user namespaces for the sandboxes inside, which an engine's default profiles
+# forbid: run it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined. It needs
+# no capability.
 FROM base AS worker
 ARG TORCH_INDEX_URL=
 ARG PIP_INDEX_URL

@@ -22,6 +22,8 @@ class Action(StrEnum):
     WORKER_ADMITTED = "worker-admitted"
     """The workers' token was replaced."""
     CANCELLED = "cancelled"
+    PASSWORD_SET = "password-set"  # noqa: S105 - the name of an action
+    """By an operator; every token of the person was ended."""
     RESTORED = "restored"
     REBUILT = "rebuilt"
     PRUNED = "pruned"

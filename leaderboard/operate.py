@@ -4,14 +4,19 @@
 """
 
 import getpass
+import os
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
+from judge import wire
 from judge.cli.output import Commands, Json, make_output
-from leaderboard import audit, boards, logs
+from judge.errors import UserError
+from leaderboard import accounts, audit, boards, logs
 from leaderboard.archive import Manifest
 from leaderboard.backup import backup as write_backup
 from leaderboard.backup import has_signing_key
@@ -121,6 +126,29 @@ def prune(
             f"{verb}: raw times of {pruned.samples} judgements, {pruned.tokens} expired tokens, "
             f"{pruned.packages} packages"
         ),
+    )
+
+
+@app.command()
+def password(name: str, as_json: Json = False) -> None:
+    """Set somebody's password, to OPJUDGE_PASSWORD or a new one; all their sessions end."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    given = os.environ.get("OPJUDGE_PASSWORD")
+    secret = given or secrets.token_urlsafe(12)
+    try:
+        credentials = wire.Credentials(name=name, password=secret)
+    except ValidationError as error:
+        place = error.errors()[0]["loc"][0]
+        raise UserError(f"that is no {place} anybody can have here", code=f"bad-{place}") from error
+    ended = accounts.set_password(
+        services.db, services.passwords, credentials, _operator(), services.clock()
+    )
+    shown = None if given else secret
+    said = f"the new password is {shown}" if shown else "the password is set"
+    output.result(
+        {"name": name, "password": shown, "tokens_ended": ended},
+        lambda: output.say(f"{said}; {ended} sessions and tokens of {name} have ended"),
     )
 
 
