@@ -167,7 +167,9 @@ def doctor(
     """
     from judge.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(allow or "", redis_url, sandbox, make_output(as_json)))
+    # With the password, if it comes from a file of secrets.
+    redis = _worker_settings({"redis_url": redis_url}).redis
+    raise typer.Exit(run_doctor(allow or "", redis, sandbox, make_output(as_json)))
 
 
 def systemd(

@@ -6,10 +6,13 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
+from judge.doctor import _redis
 from judge.errors import UserError
+from judge.requirement import State
 from judge.secret_files import VARIABLE, with_password, without_password
 from judge.settings import WorkerSettings
 from leaderboard.settings import Settings
+from tests.judge.machinery import valkey
 
 ODD = "p/@ :%#?é"
 
@@ -73,3 +76,16 @@ def test_a_password_gets_into_a_url_and_out_of_what_is_shown(url: str, whole: st
 
 def test_a_url_without_a_password_is_shown_as_it_is() -> None:
     assert without_password("unix:///run/valkey.sock") == "unix:///run/valkey.sock"
+
+
+def test_doctor_asks_a_redis_whose_password_is_in_a_file(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with valkey(tmp_path_factory.mktemp("v")) as server:
+        with Redis.from_url(server.url) as redis:
+            redis.config_set("requirepass", "from a file")
+        without = _redis(WorkerSettings(redis_url=server.url).redis)
+        (folder / "opjudge_redis_password").write_text("from a file")
+        found = _redis(WorkerSettings(redis_url=server.url).redis)
+    assert "authenticate" in without.seen
+    assert (found.state, found.seen) == (State.OK, "answers")
