@@ -6,12 +6,16 @@ of this very virtual environment, kept in the user's cache until a pinned versio
 """
 
 import hashlib
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from sandbox.base import SandboxError
 from sandbox.docker_engine import engine
@@ -26,6 +30,7 @@ _PACKAGES = ("ca-certificates", "python3", "python3-venv", "g++", "bubblewrap", 
 _VENV = Path("opt/opjudge")
 _OURS = ("opjudge-*.dist-info", "_editable_impl_opjudge.pth", "__pycache__")
 # What the packages of this environment do not need and those of the image do.
+_PLENTY_BYTES = 12 << 30
 _MORE = ("hatchling", "async-timeout")
 
 
@@ -49,7 +54,8 @@ class ComposeEngine:
 def compose_engine() -> Iterator[ComposeEngine]:
     """An engine that has the images `BASE` and `SERVERS`. Raises SandboxError."""
     within = ("unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
-    with daemon({}, ("--ip6tables=false",), ready=_answers, within=within) as (url, pid):
+    options, data = ("--ip6tables=false",), _in_memory()
+    with daemon({}, options, ready=_answers, within=within, data=data) as (url, pid):
         with engine(url) as client:
             # As on an island: whatever is not there already makes the build fail.
             offline = ["ENV PIP_NO_INDEX=1 PIP_NO_BUILD_ISOLATION=0"]
@@ -59,6 +65,16 @@ def compose_engine() -> Iterator[ComposeEngine]:
             )
         do(["docker", "--host", url, "build", "--quiet", "--tag", SERVERS, str(_FILES)])
         yield ComposeEngine(url, pid)
+
+
+def _in_memory() -> Path | None:
+    """A folder in memory where there is plenty of it: images are many small files."""
+    memory = Path("/dev/shm")
+    if psutil.virtual_memory().available < _PLENTY_BYTES or not os.access(memory, os.W_OK):
+        return None
+    if shutil.disk_usage(memory).free < _PLENTY_BYTES // 2:
+        return None
+    return Path(tempfile.mkdtemp(prefix="opjudge-docker-", dir=memory))
 
 
 def _answers(url: str) -> bool:
@@ -73,7 +89,9 @@ def _tarball() -> Path:
     """The base image; made where these versions were not used before."""
     constraints = REPOSITORY / "constraints.txt"
     suite = debian_release()
-    key = hashlib.sha256(constraints.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(constraints.read_bytes() + repr((_PACKAGES, _MORE)).encode()).hexdigest()[
+        :16
+    ]
     tarball = cache_folder() / f"compose-{suite}-{key}.tar"
     if not tarball.exists():
         make_tarball(suite, _PACKAGES, tarball, _install)

@@ -90,11 +90,13 @@ def daemon(
     *,
     ready: Callable[[str], bool],
     within: Sequence[str] = (),
+    data: Path | None = None,
 ) -> Iterator[tuple[str, int]]:
     """An engine of our own; yields its URL and its process.
 
     Args:
         within: a command line that becomes the one that follows it.
+        data: a folder for its images, which may be large; removed with them at the end.
 
     Raises SandboxError if it does not start.
     """
@@ -102,7 +104,8 @@ def daemon(
     home = Path(tempfile.mkdtemp(prefix="opjudge-docker-", dir="/tmp"))
     url = f"unix://{home}/socket"
     argv = ["setpriv", "--pdeathsig", "TERM", *within, "dockerd", "--host", url]
-    argv += ["--data-root", f"{home}/data", "--exec-root", f"{home}/exec"]
+    images = data or home / "data"
+    argv += ["--data-root", str(images), "--exec-root", f"{home}/exec"]
     (home / "daemon.json").write_text(json.dumps(config))
     argv += ["--config-file", f"{home}/daemon.json", "--pidfile", f"{home}/pid", *options]
     with (home / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as daemon:
@@ -115,8 +118,9 @@ def daemon(
         finally:
             daemon.terminate()
             daemon.wait()
-            _unmount(home)
-            shutil.rmtree(home, ignore_errors=True)
+            for folder in (home, images):
+                _unmount(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unmount(home: Path) -> None:
