@@ -28,7 +28,8 @@ SERVERS = "opjudge-compose-servers:1"
 _FILES = REPOSITORY / "tests" / "e2e" / "servers"
 _PACKAGES = ("ca-certificates", "python3", "python3-venv", "g++", "bubblewrap", "postgresql")
 _VENV = Path("opt/opjudge")
-_OURS = ("opjudge-*.dist-info", "_editable_impl_opjudge.pth", "__pycache__")
+# pip comes with the virtual environment of each build.
+_LEFT_OUT = ("opjudge-*", "_editable_impl_opjudge.pth", "pip", "pip-*", "__pycache__")
 # What the packages of this environment do not need and those of the image do.
 _PLENTY_BYTES = 12 << 30
 _MORE = ("hatchling", "async-timeout")
@@ -89,9 +90,9 @@ def _tarball() -> Path:
     """The base image; made where these versions were not used before."""
     constraints = REPOSITORY / "constraints.txt"
     suite = debian_release()
-    key = hashlib.sha256(constraints.read_bytes() + repr((_PACKAGES, _MORE)).encode()).hexdigest()[
-        :16
-    ]
+    key = hashlib.sha256(
+        constraints.read_bytes() + repr((_PACKAGES, _MORE, _LEFT_OUT)).encode()
+    ).hexdigest()[:16]
     tarball = cache_folder() / f"compose-{suite}-{key}.tar"
     if not tarball.exists():
         make_tarball(suite, _PACKAGES, tarball, _install)
@@ -102,7 +103,7 @@ def _tarball() -> Path:
 
 def _install(root: Path) -> None:
     """Put the packages of this environment into a virtual environment of the image's Python."""
-    do(["chroot", str(root), "python3", "-m", "venv", f"/{_VENV}"])
+    do(["chroot", str(root), "python3", "-m", "venv", "--without-pip", f"/{_VENV}"])
     [packages] = (root / _VENV).glob("lib/python3*/site-packages")
     ours = Path(sys.prefix, *packages.parts[-3:])
     if not ours.is_dir():
@@ -111,7 +112,7 @@ def _install(root: Path) -> None:
             f"packages do not fit; run the tests with the Python of Debian {debian_release()}"
         )
     shutil.copytree(
-        ours, packages, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_OURS)
+        ours, packages, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT_OUT)
     )
     constraints = str(REPOSITORY / "constraints.txt")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", constraints]

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name as canonical
 REPOSITORY = Path(__file__).resolve().parent.parent
 OURS = "opjudge"
 # What makes a virtual environment, and is in none of ours at run time.
-_TOOLS = {"pip", "setuptools", "wheel"}
+_TOOLS = {"pip", "wheel"}
 
 
 def pinned() -> dict[str, str]:

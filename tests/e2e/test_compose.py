@@ -121,7 +121,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     try:
         with compose_engine() as found:
             project = Composed(found, tmp_path_factory.mktemp("compose"))
-            project.compose("build", "--quiet")
+            project.compose("build")
             try:
                 project.compose("up", "--detach")
                 project.opjudge("register", "ada")
