@@ -16,7 +16,7 @@ from tests.compose_engine import BASE, REPOSITORY, SERVERS, ComposeEngine, compo
 from tests.e2e.stack import BASELINE, OPJUDGE, SLOW, environment, write_problems
 from tests.judge.machinery import gone, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENT_S = 240.0
 URL = "http://127.0.0.1:8000"
