@@ -45,7 +45,7 @@ system:
 
 # The tests of the docker back end need an engine and make their own image; nothing else does.
 system-test: system
-	@sh .ci/system docker.io runsc debootstrap
+	@sh .ci/system docker.io docker-compose iproute2 redis-server runsc debootstrap systemd
 
 clean:
 	rm -rf $(VENV) .opjudge .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -33,7 +33,7 @@ from judge.processes import adopt_orphans, die_with_parent
 from judge.settings import WorkerSettings
 from judge.spool import Spool
 from judge.wire import Claim
-from judge.worker import Evaluate, Work, claim_request, current, hand_in, perform
+from judge.worker import Evaluate, Work, claim_request, current, hand_in, judge, perform
 from sandbox.base import Sandbox
 
 _LOG = structlog.get_logger("opjudge.worker")
@@ -162,7 +162,7 @@ class Dispatcher:
         claim = self._poll()
         if claim is not None:
             self._judge(claim)
-        elif self._settings.redis_url is None or not self._listen(self._settings.redis_url):
+        elif self._settings.redis is None or not self._listen(self._settings.redis):
             self._idle()
 
     def prepare(self) -> None:
@@ -266,16 +266,48 @@ class Dispatcher:
         return Client(self._settings.url, self._token, timeout_s=_TIMEOUT_S)
 
 
+class Hint(Job):
+    """A job as far as it is believed: it may say which judgement to ask the service for.
+
+    RQ runs whatever function a job names, and calls back others; whoever can write to Redis would
+    run anything in a worker. Here nothing that comes from Redis names code.
+    """
+
+    @property
+    def func(self) -> Callable[..., None]:
+        return judge
+
+    @property
+    def success_callback(self) -> None:
+        return None
+
+    @property
+    def failure_callback(self) -> None:
+        return None
+
+    @property
+    def stopped_callback(self) -> None:
+        return None
+
+
 class RedisWorker(RQWorker):
     """RQ's worker with what judging needs: warm sandboxes, and children that never outlive it."""
 
     def __init__(self, owner: Dispatcher, connection: Redis, settings: WorkerSettings) -> None:
         super().__init__(
-            [Queue(settings.queue, connection=connection, serializer=JSONSerializer)],
+            [
+                Queue(
+                    settings.queue,
+                    connection=connection,
+                    serializer=JSONSerializer,
+                    job_class=Hint,
+                )
+            ],
             # A name of its own per start: one killed a moment ago is still on RQ's books.
             name=f"{settings.name}-{os.getpid()}-{time.time_ns()}",
             connection=connection,
             serializer=JSONSerializer,
+            job_class=Hint,
             worker_ttl=30,
             maintenance_interval=30,
             job_monitoring_interval=10,

@@ -4,16 +4,17 @@ import platform
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from judge.defaults import DEFAULT_DATA_DIR, DEFAULT_URL, TOKEN_FILE, SandboxName
 from judge.errors import UserError
+from judge.secret_files import SettingsWithSecrets, with_password
 
 __all__ = ["DEFAULT_DATA_DIR", "DEFAULT_URL", "TOKEN_FILE", "SandboxName", "WorkerSettings"]
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(SettingsWithSecrets):
     """What a worker needs to know.
 
     Attributes:
@@ -22,6 +23,7 @@ class WorkerSettings(BaseSettings):
             directory is read.
         redis_url: where its wake-up queue is; without it the worker asks the service every
             `poll_s` seconds.
+        redis_password: for a `redis_url` without one; best from a file of secrets.
         device: device class it judges for; names its queue.
         data_dir: cache of problem packages and undelivered results.
         name: how the worker signs its judgements.
@@ -34,8 +36,9 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPJUDGE_", frozen=True, extra="ignore")
 
     url: str = DEFAULT_URL
-    worker_token: str | None = None
+    worker_token: str | None = Field(default=None, repr=False)
     redis_url: str | None = None
+    redis_password: SecretStr | None = None
     device: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")] = "cpu"
     data_dir: Path = DEFAULT_DATA_DIR
     name: str = Field(default_factory=platform.node)
@@ -48,6 +51,11 @@ class WorkerSettings(BaseSettings):
     def home(self) -> Path:
         """The worker's own folder; the service may share the data directory."""
         return self.data_dir / "worker"
+
+    @property
+    def redis(self) -> str | None:
+        """The URL of Redis, password and all."""
+        return with_password(self.redis_url, self.redis_password) if self.redis_url else None
 
     @property
     def queue(self) -> str:

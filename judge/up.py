@@ -17,6 +17,7 @@ from pathlib import Path
 from judge.client import Client, Retry
 from judge.defaults import DEFAULT_DATA_DIR, SandboxName, local_url
 from judge.errors import ApiError, UserError
+from judge.secret_files import without_password
 from judge.supervisor import STOP_SIGNALS, Program, Stopped, Supervisor
 
 SERVER = (sys.executable, "-m", "leaderboard")
@@ -115,7 +116,7 @@ def _bring_up(options: UpOptions, port: int, supervisor: Supervisor) -> Running:
         url=public_url,
         pid=os.getpid(),
         data_dir=str(options.data_dir.resolve()),
-        queue="polling" if redis_url is None else redis_url,
+        queue="polling" if redis_url is None else without_password(redis_url),
         worker=options.worker,
     )
 

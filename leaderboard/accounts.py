@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select
 
 from judge import wire
-from judge.errors import ApiError
+from judge.errors import ApiError, UserError
 from leaderboard import audit
 from leaderboard.audit import Action
 from leaderboard.db import Database
@@ -153,6 +153,38 @@ def revoke(db: Database, principal: Principal, now: datetime) -> None:
     with db.write() as session:
         session.exec(delete(Token).where(col(Token.id) == principal.token_id))
         audit.record(session, now, principal.name, Action.LOGGED_OUT)
+
+
+def set_password(
+    db: Database, passwords: Passwords, credentials: wire.Credentials, operator: str, now: datetime
+) -> int:
+    """Give somebody another password, and end every token that the old one has brought.
+
+    Returns:
+        How many tokens those were.
+
+    Raises UserError ``unknown-user``.
+    """
+    renewed = passwords.hash(credentials.password)
+    with db.write() as session:
+        user = session.exec(
+            select(User).where(
+                User.key == credentials.name.lower(), col(User.password_hash).is_not(None)
+            )
+        ).one_or_none()
+        if user is None:
+            raise UserError(
+                f"nobody here is called {credentials.name!r}; `opjudge admin audit` lists who "
+                "registered and logged in",
+                code="unknown-user",
+            )
+        user.password_hash = renewed
+        session.add(user)
+        ended = session.exec(select(Token.id).where(Token.user_id == user.id)).all()
+        session.exec(delete(Token).where(col(Token.user_id) == user.id))
+        detail = f"{len(ended)} tokens ended"
+        audit.record(session, now, operator, Action.PASSWORD_SET, user.name, detail)
+    return len(ended)
 
 
 def admit_worker(db: Database, secret: str, now: datetime) -> None:

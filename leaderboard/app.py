@@ -75,13 +75,14 @@ def create_app(
 
 
 def start(services: Services) -> None:
-    """Bring database, packages and the worker's token up to date."""
+    """Bring database, packages and the worker's token up to date; one web process after another."""
     now = services.clock()
-    services.db.migrate()
-    services.catalog.publish(services.db, now)
-    boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
-    _ = services.signer  # made now rather than by the first who asks, and a damaged one told now
-    accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
+    with services.db.alone():
+        services.db.migrate()
+        services.catalog.publish(services.db, now)
+        boards.rebuild_all(services.db, services.catalog, now, outdated_only=True)
+        _ = services.signer  # made now, not by the first who asks, and a damaged one told now
+        accounts.admit_worker(services.db, services.settings.bootstrap_token(), now)
 
 
 def _lifespan(
@@ -91,6 +92,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(start, services)
         services.hub.open()
+        services.relay.start()
         reconciler = Reconciler(services) if reconciling else None
         if reconciler is not None:
             reconciler.start()
@@ -98,6 +100,7 @@ def _lifespan(
         services.hub.close()
         if reconciler is not None:
             await run_in_threadpool(reconciler.stop)
+        await run_in_threadpool(services.relay.stop)
         services.dispatcher.close()
         services.db.close()
 

@@ -2,6 +2,7 @@
 
     tables/NAME.jsonl     the rows of a table, each a list in the order of the manifest's columns
     packages/HASH.zip     every version of every problem
+    signing.key           what records are signed with
     manifest.json         schema, columns, counts, and the SHA-256 of everything else
 
 Neither SQLite nor PostgreSQL shows in it, so either is restored from a backup of the other.

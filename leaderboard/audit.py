@@ -25,6 +25,8 @@ class Action(StrEnum):
     REJUDGED = "rejudged"
     GAVE_UP = "gave-up"
     """Judging failed too often: the submission ended as JE, and somebody should look at why."""
+    PASSWORD_SET = "password-set"  # noqa: S105 - the name of an action
+    """By an operator; every token of the person was ended."""
     RESTORED = "restored"
     REBUILT = "rebuilt"
     PRUNED = "pruned"

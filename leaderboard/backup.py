@@ -1,7 +1,8 @@
 """`opjudge backup` and `opjudge restore`: everything that cannot be made anew, in one file.
 
 Left out are the boards, which are derived, and the workers' token, which lets whoever has it decide
-verdicts: a restored server makes a new one unless it is given one.
+verdicts: a restored server makes a new one unless it is given one. The key that records are signed
+with is in it: another one cannot take its place, since people hold the public half.
 """
 
 import json
@@ -25,6 +26,7 @@ from leaderboard.archive import Manifest, TableInfo
 from leaderboard.audit import Action
 from leaderboard.db import Database, alembic_config
 
+_KEY = "signing.key"
 _DERIVED = frozenset({"board", "standing"})
 _BATCH = 500
 # Columns the database counts by itself, which has to go on after the rows.
@@ -36,11 +38,14 @@ _COUNTED = (
 )
 
 
-def backup(db: Database, packages: Path, target: Path, now: datetime) -> Manifest:
+def backup(
+    db: Database, packages: Path, signing_key: Path, target: Path, now: datetime
+) -> Manifest:
     """Write one state of the database, as of the beginning, while the service goes on.
 
     Args:
         packages: folder of the stored packages.
+        signing_key: file of the key; there is none before the first start.
 
     Raises UserError ``file-exists``; the target is there whole or not at all.
     """
@@ -55,7 +60,7 @@ def backup(db: Database, packages: Path, target: Path, now: datetime) -> Manifes
     try:
         with open(handle, "wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as written:
-                manifest = _write(written, db, packages, now)
+                manifest = _write(written, db, packages, signing_key, now)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
@@ -64,16 +69,19 @@ def backup(db: Database, packages: Path, target: Path, now: datetime) -> Manifes
     return manifest
 
 
-def restore(db: Database, packages: Path, source: Path, operator: str, now: datetime) -> Manifest:
+def restore(
+    db: Database, packages: Path, signing_key: Path, source: Path, operator: str, now: datetime
+) -> Manifest:
     """Fill an empty database from a backup, whole or not at all.
 
     What was being judged when the backup was made waits again; boards are made at the next start.
 
-    Raises UserError: ``bad-backup``, ``newer-backup``, ``database-not-empty``.
+    Raises UserError: ``bad-backup``, ``newer-backup``, ``database-not-empty``, ``other-key``.
     """
     opened, manifest = archive.open_verified(source)
     with opened, db.writing() as connection:
         _check_empty(connection)
+        key = _checked_key(opened, manifest, signing_key)
         config = alembic_config(connection)
         if manifest.schema_version not in _revisions(connection):
             raise UserError(
@@ -92,10 +100,18 @@ def restore(db: Database, packages: Path, source: Path, operator: str, now: date
             audit.record(session, now, operator, Action.RESTORED, source.name, detail)
             session.flush()
         _put_packages(opened, manifest, packages)
+        _put_key(key, signing_key)
     return manifest
 
 
-def _write(written: zipfile.ZipFile, db: Database, packages: Path, now: datetime) -> Manifest:
+def has_signing_key(manifest: Manifest) -> bool:
+    """Backups of earlier versions are without."""
+    return _KEY in manifest.sha256
+
+
+def _write(
+    written: zipfile.ZipFile, db: Database, packages: Path, signing_key: Path, now: datetime
+) -> Manifest:
     sums: dict[str, str] = {}
     tables = []
     with db.snapshot() as connection:
@@ -114,6 +130,8 @@ def _write(written: zipfile.ZipFile, db: Database, packages: Path, now: datetime
     for path in sorted(packages.glob("*.zip")):
         name = f"packages/{path.name}"
         sums[name] = archive.write_member(written, name, archive.file_blocks(path))
+    if signing_key.is_file():
+        sums[_KEY] = archive.write_member(written, _KEY, archive.file_blocks(signing_key))
     manifest = Manifest(
         format=archive.FORMAT,
         schema_version=schema,
@@ -181,6 +199,29 @@ def _count_on(connection: sa.Connection) -> None:
         following = sa.select(sa.func.coalesce(sa.func.max(counted), 0) + 1).scalar_subquery()
         sequence = sa.func.pg_get_serial_sequence(table, column)
         connection.execute(sa.select(sa.func.setval(sequence, following, sa.false())))
+
+
+def _checked_key(opened: zipfile.ZipFile, manifest: Manifest, path: Path) -> bytes | None:
+    """The key of the backup; None if there is nothing to be done about it."""
+    key = opened.read(_KEY) if has_signing_key(manifest) else None
+    if key is None or not path.exists():
+        return key
+    if path.read_bytes() != key:
+        raise UserError(
+            f"{path} is another key than the backup's: records signed before the backup would no "
+            "longer be this server's; move it away, or restore into another data directory",
+            code="other-key",
+        )
+    return None
+
+
+def _put_key(key: bytes | None, path: Path) -> None:
+    if key is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Never readable by others, not for a moment.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "wb") as file:
+            file.write(key)
 
 
 def _put_packages(opened: zipfile.ZipFile, manifest: Manifest, packages: Path) -> None:

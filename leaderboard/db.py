@@ -1,5 +1,6 @@
 """The database: SQLite in WAL mode by default, PostgreSQL by URL."""
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +19,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 # Any number, the same in every process: two web processes starting together migrate in turn.
 _MIGRATION_LOCK = 7_020_226
 _LEADER_LOCK = 7_020_227
+_START_LOCK = 7_020_228
 
 
 class Database:
@@ -62,6 +64,23 @@ class Database:
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(lock, {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other process be in such a block at the same time."""
+        if self.engine.dialect.name == "sqlite":
+            with open(f"{self.engine.url.database}.start", "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+            return
+        with self.engine.connect() as connection:
+            # Held by the connection, not by a transaction: the block has many of those.
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _START_LOCK})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _START_LOCK})
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

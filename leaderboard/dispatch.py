@@ -1,4 +1,4 @@
-"""Wakes workers through RQ. The only module that knows rq and redis.
+"""Wakes workers through RQ. The only module that knows rq.
 
 A job is a hint, at least once at best: the database is the queue. So a Redis that is slow, down or
 emptied delays a judgement until a worker polls or the reconciler looks; it fails no request.

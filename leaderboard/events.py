@@ -4,7 +4,8 @@ Nothing travels through the hub but the news that a topic changed. What is follo
 looked up once for all its followers, and at most once in `pause_s` however much happens; each of
 them is handed the latest state when it is ready for it. So a slow reader misses intermediate
 states, never the latest, and nothing piles up for it. A message that gets lost costs `refresh_s` at
-most, which also covers changes made by another web process.
+most, which also covers changes made by another web process that its word (`leaderboard.relay`) did
+not reach.
 """
 
 import asyncio
@@ -189,6 +190,11 @@ class EventHub:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._changed, topics)
 
+    def publish_all(self) -> None:
+        """Say that anything may have changed. From any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._all_changed)
+
     @property
     def followers(self) -> int:
         """How many streams are open."""
@@ -248,6 +254,10 @@ class EventHub:
             followers.discard(channel)
             if not followers:
                 self._topics.pop(topic, None)
+
+    def _all_changed(self) -> None:
+        for channel in self._channels.values():
+            channel.changed_a_little(self._queue_s)
 
     def _changed(self, topics: Sequence[str]) -> None:
         for topic in topics:

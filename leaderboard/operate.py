@@ -4,16 +4,23 @@
 """
 
 import getpass
+import os
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
+from pydantic import ValidationError
 
+from judge import wire
 from judge.cli.output import NOT_ACCEPTED, OK, Commands, Json, make_output
-from leaderboard import audit, boards, canary, logs
+from judge.errors import UserError
+from leaderboard import accounts, audit, boards, canary, logs
+from leaderboard.archive import Manifest
 from leaderboard.backup import backup as write_backup
+from leaderboard.backup import has_signing_key
 from leaderboard.backup import restore as read_backup
 from leaderboard.rejudging import rejudge_all
 from leaderboard.services import Services, build
@@ -34,7 +41,10 @@ def _root() -> None:
 def backup(file: File, as_json: Json = False) -> None:
     """Write everything that cannot be made anew into one file, while the server runs."""
     output, services = make_output(as_json), _services()
-    manifest = write_backup(services.db, services.settings.packages_dir, file, services.clock())
+    settings = services.settings
+    manifest = write_backup(
+        services.db, settings.packages_dir, settings.signing_key, file, services.clock()
+    )
     rows = sum(table.rows for table in manifest.tables)
     size = file.stat().st_size
     output.result(
@@ -49,15 +59,32 @@ def backup(file: File, as_json: Json = False) -> None:
 def restore(file: File, as_json: Json = False) -> None:
     """Fill an empty database from a backup; every byte is compared with its checksum first."""
     output, services = make_output(as_json), _services()
+    settings = services.settings
     manifest = read_backup(
-        services.db, services.settings.packages_dir, file, _operator(), services.clock()
+        services.db,
+        settings.packages_dir,
+        settings.signing_key,
+        file,
+        _operator(),
+        services.clock(),
     )
     rows = sum(table.rows for table in manifest.tables)
     made = f"{manifest.created_at:%Y-%m-%d %H:%M:%S} UTC"
     output.result(
-        {"file": str(file), "rows": rows, "created_at": manifest.created_at},
-        lambda: output.say(f"restored {rows} rows, the state of {made}; now start the server"),
+        {
+            "file": str(file),
+            "rows": rows,
+            "created_at": manifest.created_at,
+            "signing_key": has_signing_key(manifest),
+        },
+        lambda: output.say(f"restored {rows} rows, the state of {made}; {_next(manifest)}"),
     )
+
+
+def _next(manifest: Manifest) -> str:
+    if has_signing_key(manifest):
+        return "now start the server"
+    return "no signing key is in it: put the old signing.key in place, then start the server"
 
 
 @app.command()
@@ -114,6 +141,29 @@ def rejudge(submissions: Annotated[list[UUID], typer.Argument()], as_json: Json 
     output.result(
         {"rejudged": [str(submission) for submission in submissions]},
         lambda: output.say(f"{len(submissions)} submissions wait to be judged again"),
+    )
+
+
+@app.command()
+def password(name: str, as_json: Json = False) -> None:
+    """Set somebody's password, to OPJUDGE_PASSWORD or a new one; all their sessions end."""
+    output, services = make_output(as_json), _services()
+    _bring_up(services)
+    given = os.environ.get("OPJUDGE_PASSWORD")
+    secret = given or secrets.token_urlsafe(12)
+    try:
+        credentials = wire.Credentials(name=name, password=secret)
+    except ValidationError as error:
+        place = error.errors()[0]["loc"][0]
+        raise UserError(f"that is no {place} anybody can have here", code=f"bad-{place}") from error
+    ended = accounts.set_password(
+        services.db, services.passwords, credentials, _operator(), services.clock()
+    )
+    shown = None if given else secret
+    said = f"the new password is {shown}" if shown else "the password is set"
+    output.result(
+        {"name": name, "password": shown, "tokens_ended": ended},
+        lambda: output.say(f"{said}; {ended} sessions and tokens of {name} have ended"),
     )
 
 

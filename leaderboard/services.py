@@ -19,6 +19,7 @@ from leaderboard.dispatch import Dispatcher
 from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
 from leaderboard.kept import Kept
 from leaderboard.metrics import Metrics
+from leaderboard.relay import Relay
 from leaderboard.settings import Settings
 from leaderboard.throttle import Throttle
 
@@ -47,6 +48,7 @@ class Services:
     db: Database
     catalog: Catalog
     hub: EventHub
+    relay: Relay
     dispatcher: Dispatcher
     passwords: Passwords
     clock: Clock
@@ -70,7 +72,7 @@ class Services:
         topics = [submission_topic(moved.submission_id), queue_topic(moved.device)]
         if board:
             topics.append(board_topic(moved.problem, moved.device))
-        self.hub.publish(*topics)
+        self.relay.publish(*topics)
         self.feed(moved.device)
 
     def _alert(self, moved: Moved) -> None:
@@ -86,7 +88,7 @@ class Services:
 
     def announce_progress(self, moved: Moved) -> None:
         """After a commit that changed no queue and no board."""
-        self.hub.publish(submission_topic(moved.submission_id))
+        self.relay.publish(submission_topic(moved.submission_id))
 
     def feed(self, device: str) -> None:
         """Keep the queue of a device a few judgements deep."""
@@ -117,7 +119,8 @@ def build(settings: Settings, clock: Clock = utc_now) -> Services:
         db=db,
         catalog=catalog,
         hub=hub,
-        dispatcher=Dispatcher(settings.redis_url),
+        relay=Relay(settings.redis, hub.publish, hub.publish_all),
+        dispatcher=Dispatcher(settings.redis),
         passwords=Passwords(settings.password_time_cost, settings.password_memory_kib),
         clock=clock,
         pages=Kept(_PAGES),

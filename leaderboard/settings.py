@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from judge.defaults import local_url
 from judge.errors import UserError
 from judge.package import bundled_problems
+from judge.secret_files import SettingsWithSecrets, with_password
 from judge.settings import DEFAULT_DATA_DIR, TOKEN_FILE
 from judge.signing import KEY_FILE
 
@@ -18,7 +19,7 @@ _MIB = 1 << 20
 _SHORTEST_TOKEN = 16
 
 
-class Settings(BaseSettings):
+class Settings(SettingsWithSecrets):
     """What the service needs to know.
 
     Attributes:
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
             unless they are set elsewhere.
         database_url: SQLAlchemy URL; without it, SQLite in the data directory.
         redis_url: where the wake-up queues are; without it workers poll.
+        database_password, redis_password: for URLs without one; best from files of secrets.
         problems_dir: folder of problem packages; without it the bundled ones.
         require_certificate: whether a problem needs the certificate that `opjudge problem verify`
             writes to be on offer; one that tells of too small a gap is refused in any case.
@@ -41,7 +43,8 @@ class Settings(BaseSettings):
             in the database, where the fair share is decided.
         requeue_s: how long a judgement may lie in Redis before its job is looked for.
         reconcile_s: seconds between two rounds of the reconciler.
-        stream_refresh_s: longest time a live stream goes without looking at the database.
+        stream_refresh_s: longest time a live stream goes without looking at the database; how late
+            the changes made by another web process are at most, if Redis is away.
         max_pending: judgements one person may have waiting or running.
         max_upload_bytes, max_result_bytes: largest request body of a submission, of a result.
         password_time_cost, password_memory_kib: cost of one argon2 hash.
@@ -57,6 +60,8 @@ class Settings(BaseSettings):
     data_dir: Path = DEFAULT_DATA_DIR
     database_url: str | None = None
     redis_url: str | None = None
+    database_password: SecretStr | None = None
+    redis_password: SecretStr | None = None
     problems_dir: Path = Field(default_factory=bundled_problems)
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -83,8 +88,15 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'opjudge.db'}"
+        """The SQLAlchemy URL in force, password and all."""
+        if self.database_url:
+            return with_password(self.database_url, self.database_password)
+        return f"sqlite:///{self.data_dir.resolve() / 'opjudge.db'}"
+
+    @property
+    def redis(self) -> str | None:
+        """The URL of Redis, password and all."""
+        return with_password(self.redis_url, self.redis_password) if self.redis_url else None
 
     @property
     def packages_dir(self) -> Path:
@@ -93,7 +105,7 @@ class Settings(BaseSettings):
 
     @property
     def signing_key(self) -> Path:
-        """What records are signed with; back it up with the database."""
+        """What records are signed with; every backup has it."""
         return self.data_dir / KEY_FILE
 
     def bootstrap_token(self) -> str:

@@ -67,7 +67,14 @@ def progress(services: Services, judgement_id: UUID, token: str, report: wire.Pr
 def record(
     services: Services, judgement_id: UUID, token: str, result: wire.JudgementResult
 ) -> None:
-    """Store the result. Raises as `judgements.record`."""
+    """Store the result. Raises as `judgements.record`, and ApiError 422 ``no-seed``."""
+    if result.runs and not result.seed:
+        # Without it nobody could ever check that the inputs were not chosen.
+        raise ApiError(
+            "the result has runs and no seed: hand in the seed that came with the claim",
+            status=422,
+            code="no-seed",
+        )
     with services.db.write() as session:
         moved = judgements.record(session, judgement_id, token, result, services.clock())
         if moved is None:

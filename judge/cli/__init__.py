@@ -70,6 +70,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "server": operator.server,
         "doctor": operator.doctor,
         "finals": finals.finals,
+        "systemd": operator.systemd,
         "backup": admin.backup,
         "restore": admin.restore,
     },

@@ -81,6 +81,18 @@ def canary(
     _hand_over(["canary", *(["--now"] if now else [])], data_dir, as_json)
 
 
+def password(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Set somebody's password to OPJUDGE_PASSWORD, or to a new one that is shown; end all sessions.
+
+    The running server need not be stopped.
+    """
+    _hand_over(["password", name], data_dir, as_json)
+
+
 def _hand_over(arguments: list[str], data_dir: Path, as_json: bool) -> None:
     make_output(as_json)
     if importlib.util.find_spec("sqlmodel") is None:
@@ -95,5 +107,5 @@ def _hand_over(arguments: list[str], data_dir: Path, as_json: bool) -> None:
 
 
 commands = typer.Typer(no_args_is_help=True, help="Look after a server's data.")
-for _command in (rebuild, prune, rejudge, audit, canary):
+for _command in (rebuild, prune, rejudge, audit, canary, password):
     commands.command()(_command)

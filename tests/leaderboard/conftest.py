@@ -92,9 +92,10 @@ def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
     return postgres_url(socket_dir, MIGRATED)
 
 
-@pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
-    with clusters.valkey() as url:
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a Valkey, and of the distribution's Redis."""
+    with clusters.valkey() if request.param == "valkey" else clusters.redis_server() as url:
         yield url
 
 

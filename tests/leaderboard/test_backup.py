@@ -14,6 +14,7 @@ import pytest
 
 from judge import wire
 from judge.errors import UserError
+from judge.signing import KEY_FILE, load_signer
 from judge.verdict import Status
 from leaderboard import archive, audit
 from leaderboard.archive import Manifest
@@ -28,7 +29,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 def back_up(world: World, target: Path) -> Manifest:
     services = world.services
-    return backup(services.db, services.settings.packages_dir, target, services.clock())
+    settings = services.settings
+    return backup(
+        services.db, settings.packages_dir, settings.signing_key, target, services.clock()
+    )
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def restored(file: Path, url: str, folder: Path, make_world: MakeWorld) -> Itera
     """A service on an empty machine, from a backup."""
     database = Database(url)
     data = folder / "restored"
-    restore(database, data / "packages", file, "operator:test", NOW)
+    restore(database, data / "packages", data / KEY_FILE, file, "operator:test", NOW)
     database.close()
     yield make_world(database_url=url, data_dir=data)
 
@@ -158,12 +162,13 @@ def refused(file: Path, url: str, folder: Path, code: str) -> str:
     """The restore is refused, and the database is as empty as before."""
     database = Database(url)
     with pytest.raises(UserError) as error:
-        restore(database, folder / "packages", file, "operator:test", NOW)
+        restore(database, folder / "packages", folder / KEY_FILE, file, "operator:test", NOW)
     assert error.value.code == code
     with database.engine.connect() as connection:
         assert not database.engine.dialect.has_table(connection, "user_account")
     database.close()
     assert not (folder / "packages").exists()
+    assert not (folder / KEY_FILE).exists()
     return error.value.message
 
 
@@ -253,7 +258,9 @@ def test_a_database_in_use_is_left_alone(saved: Path, world: World, folder: Path
     before = shown(world, 200)
 
     with pytest.raises(UserError) as error:
-        restore(world.services.db, folder / "packages", saved, "operator:test", NOW)
+        restore(
+            world.services.db, folder / "packages", folder / KEY_FILE, saved, "operator:test", NOW
+        )
 
     assert error.value.code == "database-not-empty"
     assert "another data directory" in error.value.message
@@ -270,6 +277,49 @@ def test_a_backup_overwrites_nothing(world: World, tmp_path: Path) -> None:
     assert error.value.code == "file-exists"
     assert target.read_bytes() == b"precious"
     assert list(tmp_path.glob(".backup.zip*")) == []
+
+
+def test_the_new_machine_signs_as_the_old_one_did(
+    saved: Path, world: World, make_world: MakeWorld, empty_database_url: str, folder: Path
+) -> None:
+    before = world.get("/keys").json()
+
+    with restored(saved, empty_database_url, folder, make_world) as again:
+        assert again.get("/keys").json() == before
+        assert again.services.settings.signing_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_key_is_never_replaced(saved: Path, empty_database_url: str, folder: Path) -> None:
+    key = folder / "restored" / KEY_FILE
+    load_signer(key)
+    before = key.read_bytes()
+    database = Database(empty_database_url)
+
+    with pytest.raises(UserError) as error:
+        restore(database, folder / "packages", key, saved, "operator:test", NOW)
+
+    database.close()
+    assert error.value.code == "other-key"
+    assert "move it away" in error.value.message
+    assert key.read_bytes() == before
+    assert not (folder / "packages").exists()
+
+
+def test_a_backup_from_before_it_held_the_key_is_restored(
+    saved: Path, make_world: MakeWorld, empty_database_url: str, folder: Path
+) -> None:
+    rewrite(saved, without_key)
+
+    with restored(saved, empty_database_url, folder, make_world) as again:
+        assert again.get("/keys").status_code == 200, "with a new key"
+
+
+def without_key(name: str, content: bytes) -> bytes | None:
+    if name != archive.MANIFEST:
+        return None if name == KEY_FILE else content
+    manifest = json.loads(content)
+    del manifest["sha256"][KEY_FILE]
+    return json.dumps(manifest).encode()
 
 
 def test_the_workers_token_is_not_in_it(saved: Path, world: World) -> None:

@@ -102,7 +102,7 @@ def test_results_with_one_thing_wrong_are_never_our_fault(
     claimed: tuple[World, Callable[..., Any]], data: st.DataObject
 ) -> None:
     world, post = claimed
-    result = make_result(world.package.hash).model_dump(mode="json")
+    result = make_result(world.package.hash, seed="00").model_dump(mode="json")
     place: Any = result
     for _ in range(data.draw(st.integers(0, 3))):
         inner = [v for v in (place.values() if isinstance(place, dict) else place) if v]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from sqlmodel import select
 
 from judge.verdict import Mode, Status, Verdict
@@ -17,7 +18,7 @@ from leaderboard.models import AuditEntry, Judgement, Run, Standing, Submission
 from leaderboard.pruning import prune
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.test_boards import rows, shown
-from tests.leaderboard.world import API, World
+from tests.leaderboard.world import API, PASSWORD, World
 
 
 def opjudge(world: World, *arguments: str) -> tuple[int, Any]:
@@ -235,3 +236,35 @@ def test_a_list_with_a_mistake_rejudges_nothing(world: World) -> None:
     assert (code, error["code"]) == (1, "unknown-submission")
 
     assert world.detail(judged).verdict is Verdict.AC
+
+
+def test_a_new_password_ends_every_session_and_nobody_elses(world: World) -> None:
+    ada, eve = world.person("Ada"), world.person("eve")
+    code, told = opjudge(world, "admin", "password", "ada")
+    assert (code, told["tokens_ended"]) == (0, 1)
+
+    assert world.post_submission(ada).status_code == 401
+    assert world.post_submission(eve).status_code == 201
+    for password, status in ((PASSWORD, 401), (told["password"], 201)):
+        credentials = {"name": "ada", "password": password}
+        assert world.client.post(f"{API}/tokens", json=credentials).status_code == status
+    assert ("password-set", "Ada") in [(action, subject) for _, action, subject in trail(world)]
+
+
+def test_a_given_password_is_not_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.person("ada")
+    monkeypatch.setenv("OPJUDGE_PASSWORD", "another battery staple")
+    assert opjudge(world, "admin", "password", "ada")[1]["password"] is None
+    credentials = {"name": "ada", "password": "another battery staple"}
+    assert world.client.post(f"{API}/tokens", json=credentials).status_code == 201
+    monkeypatch.setenv("OPJUDGE_PASSWORD", "short")
+    code, told = opjudge(world, "admin", "password", "ada")
+    assert (code, told["code"]) == (1, "bad-password")
+
+
+def test_only_people_have_passwords(world: World) -> None:
+    for name in ("nobody", "worker"):
+        code, told = opjudge(world, "admin", "password", name)
+        assert (code, told["code"]) == (1, "unknown-user")
+    world.submit(world.person("ada"))
+    assert world.claim(), "and the workers' token is as good as before"

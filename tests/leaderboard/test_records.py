@@ -9,6 +9,7 @@ from sqlmodel import col, update
 
 from judge.recheck import recheck
 from judge.record import commitment_to
+from judge.verdict import Status, Verdict
 from judge.wire import JudgementResult
 from leaderboard.models import Run
 from leaderboard.recompute import recompute
@@ -76,7 +77,17 @@ def test_a_result_from_another_seed_is_refused(world: World) -> None:
     result = make_result(claim.package_hash, seed="00" * 32)
     answer = world.report(claim, "result", result)
     assert "seed" in assert_problem(answer, 422, "invalid-result").detail
-    assert world.report(claim, "result", make_result(claim.package_hash)).status_code == 200
+    assert world.finish(claim).status_code == 200
+
+
+def test_a_result_without_the_seed_is_refused_and_says_what_is_missing(world: World) -> None:
+    submission = world.submit(world.person("ada"))
+    claim = world.claim()
+    answer = world.report(claim, "result", make_result(claim.package_hash, seed=""))
+    assert "seed that came with the claim" in assert_problem(answer, 422, "no-seed").detail
+    assert world.detail(submission).status is Status.BUILDING
+    nothing_ran = make_result(claim.package_hash, verdict=Verdict.CE, runs=(), seed="")
+    assert world.report(claim, "result", nothing_ran).status_code == 200
 
 
 def test_what_is_no_seed_is_refused(world: World) -> None:

@@ -479,7 +479,7 @@ def test_a_running_submission_is_cancelled_and_the_worker_is_told(world: World) 
 
     assert world.cancel(submission, alice).status_code == 200
 
-    result = make_result(claim.package_hash)
+    result = make_result(claim.package_hash, seed=claim.seed)
     progress = wire.Progress(status=Status.TIMING)
     assert_problem(world.report(claim, "heartbeat"), 409, "cancelled")
     assert_problem(world.report(claim, "progress", progress), 409, "cancelled")

@@ -91,7 +91,7 @@ def test_an_unknown_judgement_is_a_404(world: World) -> None:
     for what, body in (
         ("heartbeat", None),
         ("progress", BUILDING),
-        ("result", make_result("x")),
+        ("result", make_result("x", seed="00")),
         ("release", {"reason": "x"}),
     ):
         assert_problem(world.report(unknown, what, body), 404, "unknown-judgement")
@@ -142,7 +142,7 @@ def test_a_wrong_token_moves_nothing(world: World, what: str) -> None:
     claim = world.claim()
     bodies = {
         "progress": wire.Progress(status=Status.TIMING),
-        "result": make_result(claim.package_hash),
+        "result": make_result(claim.package_hash, seed=claim.seed),
         "release": {"reason": "x"},
     }
 
@@ -223,7 +223,7 @@ def test_a_result_that_cannot_be_is_refused(world: World, changes: dict[str, Any
     submission = world.submit(alice)
     claim = world.claim()
 
-    result = make_result(**{"package_hash": claim.package_hash, **changes})
+    result = make_result(**{"package_hash": claim.package_hash, "seed": claim.seed, **changes})
     assert_problem(world.report(claim, "result", result), 422, "invalid-result")
 
     assert world.detail(submission).status is Status.BUILDING
@@ -235,7 +235,7 @@ def test_a_result_that_cannot_be_is_refused(world: World, changes: dict[str, Any
 def test_numbers_that_are_none_are_refused(world: World, where: str, number: str) -> None:
     world.submit(world.person("alice"))
     claim = world.claim()
-    text = make_result(claim.package_hash).model_dump_json()
+    text = make_result(claim.package_hash, seed=claim.seed).model_dump_json()
     old, new = {
         "score": ('"value":2.0,"low":1.9', f'"value":{number},"low":1.9'),
         "weight": ('"weight":1.0', f'"weight":{number}'),

@@ -143,7 +143,8 @@ class World:
 
     def finish(self, claim: wire.Claim, **changes: Any) -> httpx2.Response:
         """Hand in a result for a claim."""
-        return self.report(claim, "result", make_result(claim.package_hash, **changes))
+        fields = {"seed": claim.seed, **changes}
+        return self.report(claim, "result", make_result(claim.package_hash, **fields))
 
     def judge(self, person: Person, score: float, spread: float = 0.001, **changes: Any) -> UUID:
         """Hand in something new and judge it at once."""
