@@ -225,7 +225,7 @@ def age(saved: Path) -> None:
     manifest["schema_version"] = "0001"
     manifest["tables"] = [t for t in manifest["tables"] if t["name"] != "audit_entry"]
     [judgement] = [t for t in manifest["tables"] if t["name"] == "judgement"]
-    names, later = list(judgement["columns"]), ("user_id", "number", "commitment")
+    names, later = list(judgement["columns"]), ("user_id", "number", "commitment", "round")
     kept = [i for i, name in enumerate(names) if name not in later]
     judgement["columns"] = {names[i]: judgement["columns"][names[i]] for i in kept}
     lines = [json.loads(line) for line in members["tables/judgement.jsonl"].splitlines()]
