@@ -224,7 +224,7 @@ def test_a_backup_of_the_first_schema_is_restored_and_brought_up_to_date(
 
 LATER_TABLES = ("audit_entry", "canary_run")
 LATER_COLUMNS = {
-    "judgement": ("user_id", "number", "commitment"),
+    "judgement": ("user_id", "number", "commitment", "round"),
     "problem_version": ("certificate",),
     "user_account": ("internal",),
 }
