@@ -12,7 +12,7 @@ from judge import timing
 from judge.problem import Scoring
 from judge.wire import Formula, Interval, Run
 
-VERSION = 1
+VERSION = 2
 """Of the formula; raise it whenever the same samples would give another score."""
 
 
@@ -37,6 +37,7 @@ def run_draws(run: Run, overhead_ns: float) -> timing.Samples:
         np.asarray(run.baseline_samples_ns, np.float64),
         overhead_ns,
         rng,
+        run.starts or (0,),
     )
 
 

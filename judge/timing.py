@@ -10,6 +10,8 @@ lowest quarter by more than 0.05 %. (All that before `Arena.warm`; with it, 20 j
 by 0.5 % quiet and 0.3 % busy.)
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,14 +41,45 @@ def latency(samples: Samples, overhead_ns: float) -> Samples:
 
 
 def log_ratios(
-    candidate_ns: Samples, baseline_ns: Samples, overhead_ns: float, rng: np.random.Generator
+    candidate_ns: Samples,
+    baseline_ns: Samples,
+    overhead_ns: float,
+    rng: np.random.Generator,
+    starts: Sequence[int] = (0,),
 ) -> Samples:
     """Bootstrap distribution of ln(baseline / candidate); the first element is the estimate.
+
+    The mean over the processes that served the rounds, each weighted by its rounds. What a process
+    happened to get moves all its times alike, so whole processes are resampled, and within each of
+    them rounds.
 
     Args:
         candidate_ns, baseline_ns: raw samples, paired by position, shape (rounds,).
         overhead_ns: cost of a null call through the same path, subtracted from both.
+        starts: positions at which the processes changed, 0 first.
     """
+    ends = (*starts[1:], len(candidate_ns))
+    parts = [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+    each = np.stack(
+        [_of_one_process(candidate_ns[p], baseline_ns[p], overhead_ns, rng) for p in parts]
+    )
+    count = len(parts)
+    if count == 1:
+        return np.asarray(each[0])
+    weights = np.asarray([p.stop - p.start for p in parts], np.float64)
+    chosen = rng.integers(0, count, (RESAMPLES, count))
+    draws = each[chosen, rng.integers(0, RESAMPLES, (RESAMPLES, count))]
+    means = np.average(draws, axis=1, weights=weights[chosen])
+    estimate = np.average(each[:, 0], weights=weights)
+    # A resample of few is closer to their mean than another few would be: n - 1 for n.
+    means = estimate + (means - means.mean()) * np.sqrt(count / (count - 1))
+    means[0] = estimate
+    return np.asarray(means)
+
+
+def _of_one_process(
+    candidate_ns: Samples, baseline_ns: Samples, overhead_ns: float, rng: np.random.Generator
+) -> Samples:
     rounds = len(candidate_ns)
     picks = rng.integers(0, rounds, (RESAMPLES, rounds))
     picks[0] = np.arange(rounds)

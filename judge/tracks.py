@@ -133,8 +133,14 @@ class Track:
             np.asarray(self.baseline.samples_ns, np.float64),
             0.0,
             rng,
+            self._starts,
         )
         return timing.half_width(draws)
+
+    @property
+    def _starts(self) -> tuple[int, ...]:
+        """Where the samples of each process begin."""
+        return tuple(start for start in self.starts if start < len(self.candidate.samples_ns))
 
     def run(self, problem: Problem) -> Run:
         """The run as recorded so far, without the figures that need the overhead."""
@@ -153,7 +159,7 @@ class Track:
             error=self.error,
             calls=self.calls,
             margins=dict(self.candidate.margins),
-            starts=tuple(self.starts) if self.baseline else (),
+            starts=self._starts if self.baseline else (),
             candidate_samples_ns=tuple(self.candidate.samples_ns),
             baseline_samples_ns=tuple(self.baseline.samples_ns) if self.baseline else (),
         )

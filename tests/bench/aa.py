@@ -71,10 +71,13 @@ def measurements(result: JudgementResult) -> list[Interval]:
         for samples in (run.candidate_samples_ns, run.baseline_samples_ns)
     )
     low_ns = result.overhead.low_ns
-    return [
-        timing.interval(timing.log_ratios(c, b, low_ns, np.random.default_rng(PAIRS)))
-        for c, b in zip(candidate, baseline, strict=True)
-    ]
+    found = []
+    for i, (c, b) in enumerate(zip(candidate, baseline, strict=True)):
+        within = (start - i * PAIRS for start in run.starts)
+        starts = (0, *(start for start in within if 0 < start < PAIRS))
+        draws = timing.log_ratios(c, b, low_ns, np.random.default_rng(PAIRS), starts)
+        found.append(timing.interval(draws))
+    return found
 
 
 def faster(speedup: Interval) -> bool:

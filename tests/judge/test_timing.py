@@ -84,3 +84,25 @@ def test_the_control_is_as_wide_as_the_noise_is() -> None:
     assert quiet.high / quiet.low < 1.002
     assert restless.high / restless.low > 1.05
     assert timing.control(np.full(7, 1e6), 0.0) is None
+
+
+def test_what_a_process_happened_to_get_is_part_of_the_interval() -> None:
+    """Its pages make all its times longer or shorter: rounds alone would claim too much."""
+    rng = np.random.default_rng(17)
+    starts, covered = tuple(range(0, 60, 12)), {"processes": 0, "rounds": 0}
+    for _ in range(200):
+        luck = np.exp(rng.normal(0, 0.01, (2, 5))).repeat(12, axis=1)
+        candidate, baseline = noisy(1e6, 60, rng) * luck[0], noisy(1.3e6, 60, rng) * luck[1]
+        for name, known in (("processes", starts), ("rounds", (0,))):
+            draws = timing.log_ratios(candidate, baseline, 0.0, rng, known)
+            result = timing.interval(draws)
+            covered[name] += result.low <= 1.3 <= result.high
+    assert covered["processes"] >= 170
+    assert covered["rounds"] < 150
+
+
+def test_processes_count_by_their_rounds() -> None:
+    candidate = np.asarray([1e6] * 9 + [2e6] * 3)
+    draws = timing.log_ratios(candidate, np.full(12, 2e6), 0.0, RNG, (0, 9))
+    assert draws[0] == pytest.approx(np.log(2) * 9 / 12)
+    assert draws.shape == (timing.RESAMPLES,)
