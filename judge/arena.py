@@ -24,7 +24,9 @@ from sandbox.harness.protocol import TensorArg
 PAGE_BYTES = 4096
 GUARD_BYTES = PAGE_BYTES
 ALIGNMENT = 64
-GLIMPSE_PAGES = 16
+GLIMPSE_BYTES = 64 << 10
+"""Of a larger buffer some places are remembered, of others all."""
+GLIMPSE_PLACES = 128
 
 Bytes = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -148,9 +150,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Parts of what a buffer held: offset and bytes. All of it, if it is small."""
+    """Parts of what a buffer held. All of it, if it is small.
 
-    parts: tuple[tuple[int, bytes], ...]
+    Attributes:
+        places: offsets of bytes; None for all there are.
+    """
+
+    places: npt.NDArray[np.int64] | None
+    seen: Bytes
 
 
 class Given:
@@ -306,18 +313,18 @@ class Arena:
 
     def glimpse(self, buffer: Buffer, rng: np.random.Generator) -> "Glimpse":
         """Enough of what the buffer holds to notice later that somebody wrote there."""
-        pages = -(-buffer.nbytes // PAGE_BYTES)
-        if pages <= GLIMPSE_PAGES:
-            return Glimpse(((0, self.view(buffer).tobytes()),))
-        inner = rng.integers(1, pages - 1, GLIMPSE_PAGES - 2) * PAGE_BYTES
-        starts = (0, *map(int, inner), buffer.nbytes - PAGE_BYTES)
         view = self.view(buffer)
-        return Glimpse(tuple((at, view[at : at + PAGE_BYTES].tobytes()) for at in starts))
+        if buffer.nbytes <= GLIMPSE_BYTES:
+            return Glimpse(None, view.copy())
+        places = rng.integers(0, buffer.nbytes, GLIMPSE_PLACES)
+        places[:2] = 0, buffer.nbytes - 1
+        return Glimpse(places, view[places])
 
     def shows(self, buffer: Buffer, glimpse: "Glimpse") -> bool:
         """Whether the buffer still holds what was seen there."""
         view = self.view(buffer)
-        return all(view[at : at + len(seen)].tobytes() == seen for at, seen in glimpse.parts)
+        now = view if glimpse.places is None else view[glimpse.places]
+        return bool(np.array_equal(now, glimpse.seen))
 
     def holds(self, buffer: Buffer, array: Array) -> bool:
         """Whether the buffer holds exactly this contiguous array, bit for bit."""
