@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from judge.verdict import Verdict
 from leaderboard import machine
 from leaderboard.models import State
 from tests.chaos.invariants import BROKEN, broken_promises, connect
-from tests.leaderboard.world import World, make_result
+from tests.leaderboard.world import World
 
 # What to do to a sound row, and which promise that breaks.
 WOUNDS = {
@@ -77,7 +78,7 @@ def furnish(world: World) -> None:
     alice, bob = world.person("alice"), world.person("bob")
     world.judge(alice, 2.0)
     world.submit(alice)
-    world.report(world.claim(), "result", make_result(world.package.hash, verdict="WA"))
+    assert world.finish(world.claim(), verdict=Verdict.WA).status_code == 200
     world.cancel(world.submit(bob), bob)
     world.submit(bob)
     world.report(world.claim(), "release", {"reason": "the disk is full", "stopping": True})
