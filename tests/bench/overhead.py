@@ -3,6 +3,7 @@ of nothing costs."""
 
 import collections
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def stack() -> Iterator[tuple[str, "psutil.Process"]]:
     with tempfile.TemporaryDirectory(prefix="opjudge-bench-") as folder:
         command = [sys.executable, "-m", "judge.cli", "up", "--json", "--port", "0"]
         command += ["--data-dir", str(Path(folder) / "data")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        environment = {**os.environ, "OPJUDGE_CANARY_EVERY_S": "0"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             try:
                 # The document ends with the first brace at the start of a line.

@@ -48,6 +48,7 @@ class Place:
             "OPJUDGE_PROBLEMS_DIR": str(self.folder / "problems"),
             "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
             "OPJUDGE_REQUIRE_CERTIFICATE": "false",
+            "OPJUDGE_CANARY_EVERY_S": "0",
             "OPJUDGE_PORT": "0",
             "OPJUDGE_LEASE_S": "3600",
         }

@@ -270,6 +270,8 @@ class Installation:
             "OPJUDGE_DATABASE_URL": self.postgres.url,
             "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
             "OPJUDGE_PROBLEMS_DIR": str(problems),
+            "OPJUDGE_REQUIRE_CERTIFICATE": "false",
+            "OPJUDGE_CANARY_EVERY_S": "0",
             "OPJUDGE_MAX_PENDING": "100000",
             "OPJUDGE_PASSWORD_TIME_COST": "1",
             "OPJUDGE_PASSWORD_MEMORY_KIB": "64",

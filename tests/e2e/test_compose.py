@@ -26,7 +26,12 @@ SERVICES = ("db", "queue", "web", "worker")
 QUICK = """\
 services:
   web:
-    environment: {OPJUDGE_LEASE_S: "3", OPJUDGE_RECONCILE_S: "0.3", OPJUDGE_PASSWORD_TIME_COST: "1"}
+    environment:
+      OPJUDGE_LEASE_S: "3"
+      OPJUDGE_RECONCILE_S: "0.3"
+      OPJUDGE_PASSWORD_TIME_COST: "1"
+      OPJUDGE_REQUIRE_CERTIFICATE: "false"
+      OPJUDGE_CANARY_EVERY_S: "0"
 """
 
 

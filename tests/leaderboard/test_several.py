@@ -51,6 +51,8 @@ def start(
         "OPJUDGE_REDIS_URL": queue.url,
         "OPJUDGE_PROBLEMS_DIR": str(make_settings().problems_dir),
         "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
+        "OPJUDGE_REQUIRE_CERTIFICATE": "false",
+        "OPJUDGE_CANARY_EVERY_S": "0",
         "OPJUDGE_PASSWORD_TIME_COST": "1",
         "OPJUDGE_PASSWORD_MEMORY_KIB": "64",
         "OPJUDGE_PORT": "0",
