@@ -24,8 +24,8 @@ from judge.tracks import Track, make_side
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import ErrorReport, Overhead, Run
 
-_ABSENT_NS = 100_000_000
-"""More than all answers that there is no `prepare` take together."""
+_ABSENT_NS = 10_000_000
+"""More than the answer that there is no `prepare` takes, on a busy machine too."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _measured(
 
 def _prepared(session: Session) -> bool:
     """Whether there is a `prepare`, or something that took as long as one."""
-    return session.has_prepare or session.prepare_ns > _ABSENT_NS
+    return session.has_prepare or session.prepare_ns > _ABSENT_NS * session.prepares
 
 
 def _own_words(verdict: Verdict | None, message: str) -> str:

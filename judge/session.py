@@ -89,6 +89,7 @@ class Session:
         self.null_ns: list[int] = []
         self.kernel_ns = 0
         self.prepare_ns = 0
+        self.prepares = 0
         self.has_prepare = False
         self.hidden_seen = False
 
@@ -307,6 +308,7 @@ class Session:
             # The time counts even if it then says that it has none: that is its own word.
             self.has_prepare |= not reply.absent
             self.prepare_ns += reply.charged_ns
+            self.prepares += 1
 
     def _move(self, track: Track) -> None:
         track.spot = int(self._rng.integers(len(track.candidate.places)))
