@@ -37,7 +37,7 @@ Sizes = tuple[float, float, float]
 _BLOCK = 8192
 """Elements summed up at a time: more, and the BLAS behind numpy starts threads of its own."""
 
-_PIECE = 8 * _BLOCK
+_PIECE = 32 * _BLOCK
 """Elements compared at a time: the difference stays in a cache, and makes no new pages."""
 
 

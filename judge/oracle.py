@@ -28,13 +28,19 @@ PATIENCE = 100
 """How much longer than a contestant's a reference's call may take: it is several evaluations, in
 double precision, of code that is plain rather than fast."""
 
+THREADS = 16
+"""The most that a reference gets, where there are so many cores."""
+
 WORDS = 240
 """Characters that a problem's own check may say; as many as `oracle_program` writes."""
 
 _SOLUTION = """\
+import os
+import torch
 import reference
 from oracle_program import Program
 
+torch.set_num_threads(min({threads}, len(os.sched_getaffinity(0))))
 program = Program(reference, {dims!r}, {attributes!r}, {inputs!r}, {outputs!r}, {gauge!r})
 solve = program.{solve}
 if program.makes_inputs:
@@ -196,7 +202,7 @@ class Oracle:
         return {n: self._arena.take(b) for n, b in zip(names, buffers[1:], strict=False)}
 
     def _ask(self, op: Op, what: str) -> Reply:
-        reply = self._party.request(op, self._descriptor, self._limit_s)
+        reply = self._party.request(op, self._descriptor, self._limit_s, patient=True)
         self._reference.answer(what, reply)
         return reply
 
@@ -211,6 +217,7 @@ def program(package: Package) -> dict[str, bytes]:
         inputs={t.name: t.dtype.unit_roundoff for t in operator.inputs},
         outputs={t.name: t.dtype.unit_roundoff for t in operator.outputs},
         gauge=any(isinstance(problem.tolerance_of(t.name), OracleRule) for t in operator.outputs),
+        threads=THREADS,
         solve="check" if isinstance(problem.tolerance, Check) else "solve",
     )
     return {

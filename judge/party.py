@@ -182,11 +182,14 @@ class Party:
         """Call `prepare`, if the submission has one."""
         return self.request(Op.PREPARE, protocol.encode(args), limit_s)
 
-    def request(self, op: Op, descriptor: bytes, limit_s: float) -> Reply:
+    def request(self, op: Op, descriptor: bytes, limit_s: float, *, patient: bool = False) -> Reply:
         """Let the program serve one request; it is stopped before and after.
 
         Returns when the program has answered, died, or run out of `limit_s` seconds. A program
         that died or ran out of time is gone for good.
+
+        Args:
+            patient: milliseconds do not matter; leave it the cores.
         """
         words, page = self._words, self._page
         page[protocol.DESCRIPTOR_AT : protocol.DESCRIPTOR_AT + len(descriptor)] = descriptor
@@ -199,7 +202,7 @@ class Party:
         with self._watching():
             start = time.perf_counter_ns()
             self._resident.resume()
-            return self._await(start, int(limit_s * 1e9))
+            return self._await(start, int(limit_s * 1e9), patient=patient)
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
