@@ -25,7 +25,7 @@ class Effort:
     max_rounds: int = 150
     half_width: float = 0.004
     budget_s: float = 4.0
-    life: tuple[int, int] = (10, 20)
+    life: tuple[int, int] = (30, 60)
     oracle_share: float = 0.03
     whole_share: float = 0.2
 
