@@ -238,7 +238,7 @@ class Party:
                 if not self._resident.alive():
                     return self._died(clock() - start)
                 if patient:
-                    time.sleep(0.002)
+                    time.sleep(0.0003)
         end = clock()
         try:
             self._resident.stop()
