@@ -114,6 +114,8 @@ def web_process(settings: Settings, folder: Path) -> Iterator[tuple[str, Path]]:
         "OPJUDGE_DATA_DIR": str(folder / "process"),
         "OPJUDGE_PROBLEMS_DIR": str(settings.problems_dir),
         "OPJUDGE_WORKER_TOKEN": WORKER_TOKEN,
+        "OPJUDGE_REQUIRE_CERTIFICATE": "false",
+        "OPJUDGE_CANARY_EVERY_S": "0",
         "OPJUDGE_PASSWORD_TIME_COST": "1",
         "OPJUDGE_PORT": "0",
         "PYTHONPATH": str(Path(__file__).parents[2]),
