@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.stack import OPJUDGE, PATIENT_S, environment, write_problems
-from tests.judge.machinery import PATIENCE_S, gone, until
+from tests.judge.machinery import gone, until
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def test_it_stays_up_until_it_is_stopped(tmp_path: Path) -> None:
             everything = [p.pid for p in psutil.Process(process.pid).children(recursive=True)]
             assert len(everything) > 3
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE_S) == 0
+            assert process.wait(PATIENT_S) == 0
             assert gone(everything)
         finally:
             process.kill()
