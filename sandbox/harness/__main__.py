@@ -41,8 +41,8 @@ from sandbox.harness.protocol import (
 from sandbox.harness.seccomp import install_no_processes
 
 HOME = "/work/submission"
-# Plain integers: an enum's comparison would be felt in every timed call.
 _PY_BUFFER_BYTES = 128  # the struct has 80
+# Plain integers: an enum's comparison would be felt in every timed call.
 CALL, NULL, OK = int(Op.CALL), int(Op.NULL), int(Reply.OK)
 
 
