@@ -15,6 +15,7 @@ from typing import Literal
 
 from judge.arena import Arena, Given, SharedMemory
 from judge.cores import Cores, environment, favour
+from judge.errors import InfrastructureError
 from judge.text import plain
 from judge.verdict import Language, Verdict
 from sandbox.base import Command, Resident, Sandbox, Unstoppable
@@ -159,7 +160,8 @@ class Party:
     def restart(self) -> Reply:
         """End the program and load it anew: another sandbox, other pages, the same buffers.
 
-        Raises ValueError if there is nothing loaded.
+        Raises ValueError if there is nothing loaded, InfrastructureError if the sandbox does not
+        start: the program is not to blame for that.
         """
         if self._artifact is None:
             raise ValueError("nothing was loaded that could be loaded again")
@@ -172,7 +174,7 @@ class Party:
         self._resident = self._start()
         reply = self.ready()
         if reply.failure is not None:
-            return reply
+            raise InfrastructureError(f"a sandbox did not start again: {reply.message}")
         if self._cores is not None:
             self.pin(self._cores)
         self.arena.rewrite(self._artifact.where, self._artifact.data)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from judge.building import PYTHON_ENTRY, canonical_zip
-from judge.party import Party
+from judge.errors import InfrastructureError
+from judge.party import Party, Reply
 from judge.problem import DType, TensorSpec
 from judge.verdict import Language, Verdict
 from sandbox.bubblewrap import Bubblewrap
@@ -91,3 +92,11 @@ def test_a_program_that_loads_only_once_fails_at_the_restart() -> None:
         assert party.load(moody, Language.PYTHON, {}, 20.0).failure is None
         party._artifact = replace(party._artifact, limit_s=0.1)  # type: ignore[type-var]
         assert party.restart().failure is Verdict.TLE
+
+
+def test_a_sandbox_that_does_not_start_again_is_nobodys_fault_but_ours(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(party, "ready", lambda: Reply(0, failure=Verdict.RTE, message="no room"))
+    with pytest.raises(InfrastructureError, match="no room"):
+        party.restart()
