@@ -27,7 +27,7 @@ class Effort:
     budget_s: float = 4.0
     life: tuple[int, int] = (30, 60)
     oracle_share: float = 0.03
-    whole_share: float = 0.2
+    whole_share: float = 0.05
 
 
 USUAL: Mapping[Mode, Effort] = {

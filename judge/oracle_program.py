@@ -84,22 +84,42 @@ class Program:
         units of the scale), and the largest condition over the RMS of the value.
         """
         call = self._call(args)
-        exact = self._evaluate([widen(t) for t in call.inputs], call)
-        self._check_precision(exact, call.inputs)
+        wide = [widen(t) for t in call.inputs]
+        values = self._evaluate(wide, call)
+        self._check_precision(values, call.inputs)
+        for buffer, value in zip(call.values, values, strict=True):
+            buffer.copy_(value)
         if not self._gauge or int(seed) < 0:
-            for buffer, value in zip(call.values, exact, strict=True):
-                buffer.copy_(value)
             return
-        rng, plain = generator(seed), self._evaluate(call.inputs, call)
-        moved = [
-            self._evaluate(self._perturbed(call.inputs, rng), call) for _ in range(PERTURBATIONS)
-        ]
+        exact = [widen(value) for value in values]
+        conditions = self._conditions(wide, exact, call, generator(seed))
+        plain = self._evaluate(call.inputs, call)
         for i, u in enumerate(self._outputs.values()):
-            call.values[i].copy_(exact[i])
             if u:
-                others = [m[i] for m in moved]
-                sizes = measure(u, widen(exact[i]), plain[i], others, call.scales[i])
+                sizes = measure(u, exact[i], plain[i], conditions[i], call.scales[i])
                 call.sizes[i] = torch.tensor(sizes)
+
+    def _conditions(
+        self, wide: Sequence[Tensor], exact: Sequence[Tensor], call: "Call", rng: torch.Generator
+    ) -> list[Tensor]:
+        """RMS deviation of every floating output (others: nothing) when the inputs are perturbed.
+
+        It is estimated from a few evaluations with inputs multiplied by (1 + u) or (1 - u) at
+        random.
+        """
+        wanted = [i for i, u in enumerate(self._outputs.values()) if u]
+        squares = {i: torch.zeros_like(exact[i]) for i in wanted}
+        differences = {i: torch.empty_like(exact[i]) for i in wanted}
+        room = [torch.empty_like(t) for t in wide]
+        for _ in range(PERTURBATIONS):
+            moved = self._evaluate(self._perturbed(wide, room, rng), call)
+            for i in wanted:
+                torch.sub(moved[i], exact[i], out=differences[i])
+                squares[i].addcmul_(differences[i], differences[i])
+        found = [torch.empty(0, dtype=torch.float64)] * len(exact)
+        for i in wanted:
+            found[i] = squares[i].div_(PERTURBATIONS).sqrt_()
+        return found
 
     def check(self, _seed: Tensor, *args: Any) -> None:
         """Write what the problem's own check says of outputs.
@@ -171,12 +191,14 @@ class Program:
                     "it must keep the precision of its inputs"
                 )
 
-    def _perturbed(self, inputs: Sequence[Tensor], rng: torch.Generator) -> list[Tensor]:
-        moved = []
-        for (name, u), tensor in zip(self._inputs.items(), inputs, strict=True):
-            wide = widen(tensor)
-            moved.append(wide * self._factors(name, u, wide, rng) if u else wide)
-        return moved
+    def _perturbed(
+        self, wide: Sequence[Tensor], room: Sequence[Tensor], rng: torch.Generator
+    ) -> list[Tensor]:
+        """The inputs, each element a rounding error away, in the room given."""
+        return [
+            torch.mul(tensor, self._factors(name, u, tensor, rng), out=free) if u else tensor
+            for (name, u), tensor, free in zip(self._inputs.items(), wide, room, strict=True)
+        ]
 
     def _factors(self, name: str, u: float, tensor: Tensor, rng: torch.Generator) -> Tensor:
         """1 + u or 1 - u at random: a window into a store, since drawing costs more than using."""
@@ -209,27 +231,26 @@ def generator(seed: Tensor) -> torch.Generator:
 
 
 def measure(
-    u: float, exact: Tensor, plain: Tensor, moved: Sequence[Tensor], scale: Tensor
+    u: float, exact: Tensor, plain: Tensor, condition: Tensor, scale: Tensor
 ) -> tuple[float, float, float, float]:
-    """Write an output's scale, and return its sizes (see `Program.solve`).
-
-    The condition is estimated as the RMS over a few evaluations with inputs multiplied by
-    (1 + u) or (1 - u) at random.
-    """
-    squares = torch.zeros_like(exact)
-    for other in moved:
-        squares += (other - exact).square_()
-    condition = squares.div_(len(moved)).sqrt_()
+    """Write an output's scale, and return its sizes (see `Program.solve`)."""
     # An element whose few perturbations happened to cancel is no better conditioned than the
     # rest: half the tensor's typical condition is its floor.
-    typical = float(condition.square().mean().sqrt())
+    typical = root_mean_square(condition)
     if math.isfinite(typical):
         condition.clamp_(min=typical / 2)
     torch.abs(exact, out=scale)
     scale.mul_(u).add_(condition).clamp_(min=torch.finfo(torch.float32).tiny)
-    rms = float(exact.square().nanmean().sqrt())
+    rms = root_mean_square(exact)
+    if math.isnan(rms):
+        rms = float(exact.square().nanmean().sqrt())
     share = float(condition.max()) / rms if rms > 0 else 0.0
-    return *error_sizes(relative_error(plain.double(), exact, scale)), share
+    return *error_sizes(relative_error(plain, exact, scale)), share
+
+
+def root_mean_square(values: Tensor) -> float:
+    """In one pass and without a temporary tensor."""
+    return float(torch.linalg.vector_norm(values)) / math.sqrt(values.numel())
 
 
 def widen(tensor: Tensor) -> Tensor:
@@ -238,12 +259,11 @@ def widen(tensor: Tensor) -> Tensor:
 
 
 def relative_error(got: Tensor, value: Tensor, scale: Tensor) -> Tensor:
-    """|got - y*| / scale, and 0 where either is not finite."""
-    error = (got - value).abs_().div_(scale)
+    """|got - y*| / scale in double precision, and 0 where either is not finite."""
+    error = torch.sub(got, value).abs_().div_(scale)
     return error.nan_to_num_(nan=0.0, posinf=0.0)
 
 
 def error_sizes(error: Tensor) -> tuple[float, float, float]:
     """(max, mean, RMS) of relative errors."""
-    root = float(torch.linalg.vector_norm(error)) / error.numel() ** 0.5
-    return float(error.max()), float(error.mean()), root
+    return float(error.max()), float(error.mean()), root_mean_square(error)

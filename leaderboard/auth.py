@@ -1,10 +1,15 @@
-"""Dependencies of the routes: the services, and whoever is asking."""
+"""Dependencies of the routes: the services, and whoever is asking.
 
-from collections.abc import Callable
+What looks at nothing but memory is `async`: a plain function would be handed to a thread, which
+costs more than it does.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope as StarletteScope
 
 from judge.errors import ApiError
@@ -17,7 +22,7 @@ COOKIE = "opjudge_session"
 _bearer = HTTPBearer(auto_error=False, description="from POST /tokens")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The parts of the service this request runs in."""
     found: Services = request.app.state.services
     return found
@@ -33,7 +38,7 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def count_request(services: ServicesDep, request: Request) -> None:
+async def count_request(services: ServicesDep, request: Request) -> None:
     """Let nobody keep the service busy. Raises ApiError 429."""
     services.throttle.request_from(address_of(request))
 
@@ -52,14 +57,16 @@ def admitted(services: Services, scope: StarletteScope) -> bool:
     return True
 
 
-def viewer(
+async def viewer(
     services: ServicesDep,
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal | None:
     """Who is asking; None for anybody without a token. Raises ApiError 401 on a bad one, 429."""
     if credentials is not None:
-        principal = authenticate(services.db, credentials.credentials, services.clock())
+        principal = await run_in_threadpool(
+            authenticate, services.db, credentials.credentials, services.clock()
+        )
         if Scope.WORKER not in principal.scopes:
             services.throttle.request(principal.name)
         return principal
@@ -73,7 +80,7 @@ def viewer(
 ViewerDep = Annotated[Principal | None, Depends(viewer)]
 
 
-def logged_in(viewer: ViewerDep) -> Principal:
+async def logged_in(viewer: ViewerDep) -> Principal:
     """Anybody with a valid token. Raises ApiError 401."""
     if viewer is None:
         raise ApiError(
@@ -87,8 +94,8 @@ def logged_in(viewer: ViewerDep) -> Principal:
 PrincipalDep = Annotated[Principal, Depends(logged_in)]
 
 
-def _with_scope(scope: Scope) -> Callable[[Principal], Principal]:
-    def check(principal: PrincipalDep) -> Principal:
+def _with_scope(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+    async def check(principal: PrincipalDep) -> Principal:
         if scope not in principal.scopes:
             raise ApiError(
                 f"the token lacks the scope {scope.value!r}; it has: "

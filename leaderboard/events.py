@@ -10,6 +10,7 @@ not reach.
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
@@ -18,8 +19,6 @@ import anyio.to_thread
 
 StateT = TypeVar("StateT")
 
-# What it takes to hand one reader a message, measured on a busy 2-core machine.
-_TELL_S = 30e-6
 _SLICE = 200
 _QUEUE = "queue:"
 
@@ -124,22 +123,26 @@ class _Channel(Generic[StateT]):
         while True:
             # Before looking: what changes meanwhile may not be seen, and is looked at again.
             self._changed.clear()
+            told_s = 0.0
             state = await anyio.to_thread.run_sync(self._load)
             if not self.version or state != self.state:
                 self.state = state
                 self.version += 1
-                await self._tell()
+                told_s = await self._tell()
             # No more than half of the time goes into telling, however many there are to tell.
-            await asyncio.sleep(max(self._pause_s, 2 * _TELL_S * len(self.readers)))
+            await asyncio.sleep(max(self._pause_s, told_s))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._refresh_s)
 
-    async def _tell(self) -> None:
+    async def _tell(self) -> float:
+        """How many seconds it took."""
+        started = time.perf_counter()
         for number, reader in enumerate(tuple(self.readers), 1):
             reader.nudge()
             if number % _SLICE == 0:
                 # Requests get their turn between, instead of after thousands of messages.
                 await asyncio.sleep(0)
+        return time.perf_counter() - started
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and self.over is None:

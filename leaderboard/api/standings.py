@@ -33,7 +33,7 @@ def show(
     return Response(board.model_dump_json(), media_type="application/json", headers=headers)
 
 
-def _existing(services: ServicesDep, problem: str, device: str) -> tuple[str, str]:
+async def _existing(services: ServicesDep, problem: str, device: str) -> tuple[str, str]:
     services.catalog.board(problem, device)
     return problem, device
 

@@ -14,7 +14,7 @@ from leaderboard.auth import ServicesDep, require_worker
 _OLDEST_WIRE = 1
 
 
-def check_wire(opjudge_wire: Annotated[int, Header()] = _OLDEST_WIRE) -> None:
+async def check_wire(opjudge_wire: Annotated[int, Header()] = _OLDEST_WIRE) -> None:
     """So that workers may be upgraded after the service, one by one. Raises ApiError 426."""
     if not _OLDEST_WIRE <= opjudge_wire <= wire.WIRE:
         which = "worker" if opjudge_wire < _OLDEST_WIRE else "server"

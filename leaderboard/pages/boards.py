@@ -21,7 +21,7 @@ router = APIRouter(prefix="/boards/{slug}/{device}")
 After = Annotated[str | None, Query(max_length=80)]
 
 
-def _existing(page: PageDep, slug: str, device: str) -> tuple[str, str]:
+async def _existing(page: PageDep, slug: str, device: str) -> tuple[str, str]:
     page.services.catalog.board(slug, device)
     return slug, device
 

@@ -48,7 +48,7 @@ def is_api(path: str) -> bool:
     return path.startswith(_API)
 
 
-def refuse_other_sites(
+async def refuse_other_sites(
     request: Request,
     services: ServicesDep,
     sec_fetch_site: Annotated[str | None, Header()] = None,

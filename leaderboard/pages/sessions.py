@@ -4,6 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from judge import wire
 from judge.errors import ApiError
@@ -19,13 +20,13 @@ LIFETIME_S = 30 * 86400
 _LOCAL_PATH = re.compile(r"/(?!/)[A-Za-z0-9_.~/?=&%+,:;@-]*")
 
 
-def visitor(services: ServicesDep, request: Request) -> Principal | None:
+async def visitor(services: ServicesDep, request: Request) -> Principal | None:
     """Whom the session speaks for; None without one, and for one that is over."""
     secret = request.cookies.get(COOKIE)
     if not secret:
         return None
     try:
-        principal = authenticate(services.db, secret, services.clock())
+        principal = await run_in_threadpool(authenticate, services.db, secret, services.clock())
     except ApiError:
         return None
     # A worker's token is no person's.

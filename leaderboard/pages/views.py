@@ -121,7 +121,7 @@ def page_of(request: Request, services: Services, visitor: Principal | None) -> 
     return Page(request, services, request.app.state.views, visitor, Labels(language))
 
 
-def _page(request: Request, services: ServicesDep, visitor: VisitorDep) -> Page:
+async def _page(request: Request, services: ServicesDep, visitor: VisitorDep) -> Page:
     # An error page is made outside of the route, and must not ask the database again.
     request.state.visitor = visitor
     return page_of(request, services, visitor)
@@ -130,7 +130,7 @@ def _page(request: Request, services: ServicesDep, visitor: VisitorDep) -> Page:
 PageDep = Annotated[Page, Depends(_page)]
 
 
-def _member(page: PageDep) -> Principal:
+async def _member(page: PageDep) -> Principal:
     if page.visitor is None:
         raise ApiError("log in first", status=401, code="login-required")
     return page.visitor

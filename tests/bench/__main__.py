@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.bench import (
     aa,
+    estimators,
     live,
     overhead,
     repeatability,
@@ -19,6 +20,7 @@ from tests.bench import (
 
 BENCHES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "aa": aa.bench,
+    "estimators": estimators.bench,
     "overhead": overhead.bench,
     "repeatability": repeatability.bench,
     "sandbox": sandbox.bench,

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -240,9 +242,33 @@ def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
     large = np.full(20_000, 1e30, np.float32)
     wrong = large.copy()
     wrong[7] *= 1.01
+    near = np.nextafter(large, np.float32(0))
     quick = QuickCheck(2.0**-24, 1e-7, 16.0, math.inf)
-    assert quick.agrees(large, large)
+    assert quick.agrees(near, large)
     assert not quick.agrees(wrong, large)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_same_bytes_are_as_right_as_the_others(dtype: type) -> None:
+    odd: npt.NDArray[Any] = np.array([1, math.nan, math.inf, -0.0] * 1000, dtype)
+    quick = QuickCheck(2.0**-24, 0.0, 0.0, 0.0)
+    assert quick.agrees(odd.copy(), odd)
+    moved = np.roll(odd, 1)
+    assert not quick.agrees(moved, odd)
+
+
+@pytest.mark.parametrize("place", [0, 255, 256, 262_143, 262_144, 299_999])
+def test_one_element_is_held_against_the_maximum_not_against_the_bound_of_its_block(
+    place: int,
+) -> None:
+    """Errors that are small but many give a block a norm beyond what one element may have."""
+    theirs = np.ones(300_000, np.float32)
+    mine = theirs + np.float32(2.0**-20)
+    quick = QuickCheck(2.0**-24, 2.0**-20, 0.75, math.inf)
+    assert np.linalg.norm(mine[:256] - theirs[:256]) > 2 * 0.75 * 2.0**-20
+    assert quick.agrees(mine, theirs)
+    mine[place] += np.float32(2.0**-20)
+    assert not quick.agrees(mine, theirs)
 
 
 @pytest.mark.parametrize("size", [1, 8191, 8192, 100_003])
