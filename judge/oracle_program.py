@@ -92,34 +92,34 @@ class Program:
         if not self._gauge or int(seed) < 0:
             return
         exact = [widen(value) for value in values]
-        conditions = self._conditions(wide, exact, call, generator(seed))
+        self._perturb(wide, exact, call, generator(seed))
         plain = self._evaluate(call.inputs, call)
         for i, u in enumerate(self._outputs.values()):
             if u:
-                sizes = measure(u, exact[i], plain[i], conditions[i], call.scales[i])
+                sizes = measure(u, exact[i], plain[i], call.scales[i])
                 call.sizes[i] = torch.tensor(sizes)
 
-    def _conditions(
+    def _perturb(
         self, wide: Sequence[Tensor], exact: Sequence[Tensor], call: "Call", rng: torch.Generator
-    ) -> list[Tensor]:
-        """RMS deviation of every floating output (others: nothing) when the inputs are perturbed.
+    ) -> None:
+        """Write into the scale of every floating output how far it moves with its inputs.
 
-        It is estimated from a few evaluations with inputs multiplied by (1 + u) or (1 - u) at
-        random.
+        That is its condition, estimated as the RMS deviation over a few evaluations with inputs
+        multiplied by (1 + u) or (1 - u) at random. Tensors are used again wherever possible:
+        fresh pages cost more than all the arithmetic.
         """
         wanted = [i for i, u in enumerate(self._outputs.values()) if u]
-        squares = {i: torch.zeros_like(exact[i]) for i in wanted}
         differences = {i: torch.empty_like(exact[i]) for i in wanted}
         room = [torch.empty_like(t) for t in wide]
+        for i in wanted:
+            call.scales[i].zero_()
         for _ in range(PERTURBATIONS):
             moved = self._evaluate(self._perturbed(wide, room, rng), call)
             for i in wanted:
                 torch.sub(moved[i], exact[i], out=differences[i])
-                squares[i].addcmul_(differences[i], differences[i])
-        found = [torch.empty(0, dtype=torch.float64)] * len(exact)
+                call.scales[i].addcmul_(differences[i], differences[i])
         for i in wanted:
-            found[i] = squares[i].div_(PERTURBATIONS).sqrt_()
-        return found
+            call.scales[i].div_(PERTURBATIONS).sqrt_()
 
     def check(self, _seed: Tensor, *args: Any) -> None:
         """Write what the problem's own check says of outputs.
@@ -231,20 +231,24 @@ def generator(seed: Tensor) -> torch.Generator:
 
 
 def measure(
-    u: float, exact: Tensor, plain: Tensor, condition: Tensor, scale: Tensor
+    u: float, exact: Tensor, plain: Tensor, scale: Tensor
 ) -> tuple[float, float, float, float]:
-    """Write an output's scale, and return its sizes (see `Program.solve`)."""
+    """Make an output's scale of its condition, and return its sizes (see `Program.solve`).
+
+    Args:
+        scale: holds the condition; afterwards u |y*| + condition.
+    """
     # An element whose few perturbations happened to cancel is no better conditioned than the
     # rest: half the tensor's typical condition is its floor.
-    typical = root_mean_square(condition)
+    typical = root_mean_square(scale)
     if math.isfinite(typical):
-        condition.clamp_(min=typical / 2)
-    torch.abs(exact, out=scale)
-    scale.mul_(u).add_(condition).clamp_(min=torch.finfo(torch.float32).tiny)
+        scale.clamp_(min=typical / 2)
+    worst = float(scale.max())
+    scale.add_(exact.abs(), alpha=u).clamp_(min=torch.finfo(torch.float32).tiny)
     rms = root_mean_square(exact)
     if math.isnan(rms):
         rms = float(exact.square().nanmean().sqrt())
-    share = float(condition.max()) / rms if rms > 0 else 0.0
+    share = worst / rms if rms > 0 else 0.0
     return *error_sizes(relative_error(plain, exact, scale)), share
 
 

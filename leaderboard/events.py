@@ -129,8 +129,8 @@ class _Channel(Generic[StateT]):
                 self.state = state
                 self.version += 1
                 told_s = await self._tell()
-            # No more than half of the time goes into telling, however many there are to tell.
-            await asyncio.sleep(max(self._pause_s, told_s))
+            # A third of the time is for other things, however many there are to tell.
+            await asyncio.sleep(max(self._pause_s, told_s / 2))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._refresh_s)
 
