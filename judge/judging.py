@@ -151,6 +151,7 @@ class _Judging:
             kernel_s=measured.kernel_s,
             verify_s=measured.verify_s,
             prepare_s=measured.prepare_s,
+            cpu=measured.cpu,
             stdout=measured.stdout,
         )
         return self._finish(measured.verdict, measured.message)

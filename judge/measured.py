@@ -47,6 +47,22 @@ class Overhead(Wire):
     samples_ns: tuple[int, ...] = ()
 
 
+class CpuUse(Wire):
+    """What the kernel and the processor counted of the candidate (`judge.counters`).
+
+    Attributes:
+        inside_ns, outside_ns: CPU time of all its threads while its clock ran, and while it stood.
+        charged_ns: how long its clock ran in all.
+        instructions, cycles: outside of the kernel; None where the processor is not asked.
+    """
+
+    inside_ns: int
+    outside_ns: int
+    charged_ns: int
+    instructions: int | None = None
+    cycles: int | None = None
+
+
 class Bandwidth(Wire):
     """How fast a working set of at least `set_bytes` can be moved, in bytes per nanosecond."""
 

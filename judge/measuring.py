@@ -22,7 +22,7 @@ from judge.source import Source
 from judge.text import plain
 from judge.tracks import Track, make_side
 from judge.verdict import Language, Mode, Verdict
-from judge.wire import ErrorReport, Overhead, Run
+from judge.wire import CpuUse, ErrorReport, Overhead, Run
 
 _ABSENT_NS = 10_000_000
 """More than the answer that there is no `prepare` takes, on a busy machine too."""
@@ -61,6 +61,7 @@ class Measured:
     kernel_s: float = 0.0
     verify_s: float = 0.0
     prepare_s: float | None = None
+    cpu: CpuUse | None = None
     stdout: str = ""
 
 
@@ -88,7 +89,9 @@ def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
         session.run()
     except Failed as failure:
         verdict, message = failure.verdict, failure.message
-    return _measured(session, made, problem, verdict, message, _printed(pairing.candidate))
+    printed = _printed(pairing.candidate)
+    cpu = pairing.candidate.watch.use()
+    return _measured(session, made, problem, verdict, message, printed, cpu)
 
 
 def _load(pairing: Pairing, reference: Reference) -> None:
@@ -142,6 +145,7 @@ def _measured(
     verdict: Verdict,
     message: str,
     printed: str,
+    cpu: CpuUse | None,
 ) -> Measured:
     null = np.asarray(session.null_ns or [0], np.float64)
     overhead = Overhead(
@@ -163,6 +167,7 @@ def _measured(
         kernel_s=session.kernel_ns / 1e9,
         verify_s=sum(t.verify_ns for t in made if t.baseline is not None) / 1e9,
         prepare_s=session.prepare_ns / 1e9 if _prepared(session) else None,
+        cpu=cpu,
         stdout=printed,
     )
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from judge.arena import Arena, Given, SharedMemory
 from judge.cores import Cores, environment, favour
+from judge.counters import Watch
 from judge.errors import InfrastructureError
 from judge.text import plain
 from judge.verdict import Language, Verdict
@@ -81,7 +82,10 @@ class Party:
     Args:
         library: what the harness imports before its first request.
         given: where inputs lie that do not lie in the arena; not the party's to close.
-        cores: where it may run while its clock runs.
+        threads: how many it may start.
+
+    Attributes:
+        watch: what is counted of it since it was pinned.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Party:
         self._cores: Cores | None = None
         self._outcome: Outcome | None = None
         self.stopped = False
+        self.watch = Watch()
         self._artifact: _Artifact | None = None
         self._earlier: Outcome | None = None
         command = self._command(library, threads)
@@ -140,6 +145,7 @@ class Party:
         From now on every request expects the judge at work on the first of them.
         """
         self._cores = cores
+        self.watch.follow(self._resident.pid)
         for thread in os.listdir(f"/proc/{self._resident.pid}/task"):
             os.sched_setaffinity(int(thread), cores.party)
             favour(int(thread))
@@ -165,6 +171,7 @@ class Party:
         """
         if self._artifact is None:
             raise ValueError("nothing was loaded that could be loaded again")
+        self.watch.leave()
         self._earlier = _together(self._earlier, self._resident.end())
         self.arena.wipe()
         self._page[:] = bytes(len(self._page))
@@ -201,10 +208,13 @@ class Party:
         words[protocol.REPLY] = words[protocol.TEXT_SIZE] = 0
         self._sequence += 1
         words[protocol.GO] = self._sequence
+        self.watch.before()
         with self._watching():
             start = time.perf_counter_ns()
             self._resident.resume()
-            return self._await(start, int(limit_s * 1e9), patient=patient)
+            reply = self._await(start, int(limit_s * 1e9), patient=patient)
+        self.watch.after(reply.charged_ns)
+        return reply
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
@@ -301,6 +311,7 @@ class Party:
         The outcome is that of the last process, with what earlier ones printed and used.
         """
         if self._outcome is None:
+            self.watch.leave()
             self._outcome = _together(self._earlier, self._resident.end())
             self._words.release()
             self._page.release()

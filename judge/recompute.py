@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from judge import scoring, timing
+from judge.counters import beyond_its_clock
 from judge.problem import Scoring
 from judge.roofline import below
 from judge.verdict import Verdict
@@ -17,6 +18,8 @@ from judge.wire import Formula, Interval, JudgementResult, Run
 
 CLOSE = 1e-9
 """Two figures that differ by less, relatively, are the same but for the order of additions."""
+
+_MOST_CORES = 1 << 16
 
 
 def disagreements(result: JudgementResult) -> Iterator[str]:
@@ -62,7 +65,12 @@ def _verdict(result: JudgementResult) -> Iterator[str]:
     fast = [run.workload for run in result.runs if run.roofline and below(run.roofline)]
     if result.quarantine and result.score is not None:
         yield f"there is a score although {result.quarantine[0]} is below the roofline"
-    if set(result.quarantine) - set(fast) - {run.workload for run in result.runs if run.hidden}:
+    hidden = {run.workload for run in result.runs if run.hidden}
+    # How many cores it had is not in the record: with fewer, cycles accuse a program sooner.
+    if result.score is not None and beyond_its_clock(result.cpu, _MOST_CORES):
+        yield "there is a score although the program did more than its clock has seen"
+    accused = beyond_its_clock(result.cpu)
+    if set(result.quarantine) - set(fast) - hidden and not accused:
         yield "a workload is in quarantine although it is not below the roofline"
     if result.score is not None and result.verdict is not Verdict.AC:
         yield f"there is a score although the verdict is {result.verdict}"

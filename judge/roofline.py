@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from judge.cores import share_out
+from judge.counters import beyond_its_clock
 from judge.errors import InfrastructureError
 from judge.expression import evaluate
 from judge.problem import CostModel
@@ -93,10 +94,12 @@ def floor_ns(cost: CostModel, run: Run, peaks: Peaks) -> float:
 def held_against(result: JudgementResult, cost: CostModel, peaks: Peaks) -> JudgementResult:
     """The result with each run's share of the roofline; without a score if a run is below it.
 
-    A floor that the baseline breaks as well accuses nobody: then the peaks are wrong.
+    A floor that the baseline breaks as well accuses nobody: then the peaks are wrong. Nor has a
+    program a score that did more than its clock has seen.
     """
     runs = tuple(_shared(run, cost, peaks) for run in result.runs)
-    quarantine = tuple(run.workload for run in runs if _suspect(run))
+    beyond = beyond_its_clock(result.cpu, len(share_out().party))
+    quarantine = tuple(r.workload for r in runs if _suspect(r) or (beyond and r.timed))
     return result.model_copy(
         update={
             "runs": runs,

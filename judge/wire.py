@@ -11,6 +11,7 @@ from pydantic import Field
 
 from judge.measured import WIRE as WIRE
 from judge.measured import Bandwidth as Bandwidth
+from judge.measured import CpuUse as CpuUse
 from judge.measured import Drift as Drift
 from judge.measured import Environment as Environment
 from judge.measured import Formula as Formula
@@ -104,7 +105,9 @@ class JudgementResult(Wire):
     Attributes:
         score: weighted geometric mean of clamped speed-ups; only for an AC, and not in quarantine.
         roofline: weighted geometric mean of the visible timed workloads' shares of the roofline.
-        quarantine: workloads whose time is below what the device can do; never ranked.
+        quarantine: workloads whose time is below what the device can do, or all timed ones of a
+            program that did more than its clock has seen; never ranked.
+        cpu: what the kernel counted of the candidate; None where it does not.
         drift: baselines that were not as fast as usual.
         formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
@@ -120,6 +123,7 @@ class JudgementResult(Wire):
     score: Interval | None = None
     roofline: float | None = None
     quarantine: tuple[str, ...] = ()
+    cpu: CpuUse | None = None
     drift: tuple[Drift, ...] = ()
     formula: Formula | None = None
     overhead: Overhead | None = None

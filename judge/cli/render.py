@@ -8,9 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from judge.counters import beyond_its_clock
 from judge.verdict import Status, Verdict
 from judge.wire import (
     Certificate,
+    CpuUse,
     ErrorReport,
     Interval,
     JudgementResult,
@@ -115,12 +117,16 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
         )
     if result.quarantine:
         names = ", ".join(result.quarantine)
-        console.print(
-            f"not ranked until an organizer has looked: {names} took less time than this device "
-            "needs to move the data",
-            markup=False,
-            soft_wrap=True,
+        why = (
+            "the program did more than its clock has seen"
+            if beyond_its_clock(result.cpu)
+            else f"{names} took less time than this device needs to move the data"
         )
+        console.print(
+            f"not ranked until an organizer has looked: {why}", markup=False, soft_wrap=True
+        )
+    if result.cpu is not None and result.score is not None:
+        console.print(cpu_text(result.cpu), style="dim", soft_wrap=True)
     for drift in result.drift:
         console.print(
             f"{drift.workload}: the baseline took {duration(drift.baseline_ns)}; it usually takes "
@@ -135,6 +141,14 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
             console.print(f"  {run.workload}: {line}", markup=False, soft_wrap=True)
     for text in _texts(result):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def cpu_text(use: CpuUse) -> str:
+    """What was counted of the program, in a line."""
+    text = f"CPU time {duration(use.inside_ns)} in its calls, {duration(use.outside_ns)} outside"
+    if use.instructions and use.cycles:
+        text += f"; {use.instructions:.3g} instructions in {use.cycles:.3g} cycles"
+    return text
 
 
 def _complaint(run: Run) -> Iterable[str]:

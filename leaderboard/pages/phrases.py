@@ -139,6 +139,9 @@ PHRASES: dict[str, tuple[str, str]] = {
         "Not ranked until an organizer has looked: {names} took less time than this device needs "
         "to move the data.",
         "暂不计入排名，等待组织者检查：{names} 的耗时低于此设备搬运数据所需的时间。"),
+    "submission.beyond": (
+        "Not ranked until an organizer has looked: the program did more than its clock has seen.",
+        "暂不计入排名，等待组织者检查：程序所做的工作超出其计时范围。"),
     "submission.drift": (
         "{name}: the baseline took {took}; it usually takes {low} to {high} on this worker.",
         "{name}：基线耗时 {took}，在此评测机上通常为 {low} 至 {high}。"),
@@ -208,6 +211,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "environment.times_value": (
         "{all} s in all, build {build} s, kernels {kernel} s",
         "共 {all} s，编译 {build} s，算子 {kernel} s"),
+    "environment.cpu": ("CPU time", "CPU 时间"),
+    "environment.cpu_value": (
+        "{inside} in its calls, {outside} outside", "调用内 {inside}，调用外 {outside}"),
+    "environment.counted": (
+        "{instructions} instructions in {cycles} cycles",
+        "{cycles} 个周期内执行 {instructions} 条指令"),
     "environment.seed": ("Seed of the inputs", "输入的随机种子"),
     "environment.artifact": ("Artifact", "构建产物哈希"),
 

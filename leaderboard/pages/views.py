@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from judge.counters import beyond_its_clock
 from judge.errors import ApiError
 from leaderboard.accounts import Principal
 from leaderboard.auth import ServicesDep
@@ -48,6 +49,7 @@ class Views:
         for name in ("figure", "plain", "exact", "duration", "times", "bounds", "percent",
                      "moment", "pairs", "index"):  # fmt: skip
             self._environment.filters[name] = getattr(formats, name)
+        self._environment.filters["beyond_its_clock"] = beyond_its_clock
 
     def render(self, template: str, context: Mapping[str, Any]) -> str:
         return self._environment.get_template(template).render(context)

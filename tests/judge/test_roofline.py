@@ -6,7 +6,7 @@ import pytest
 
 from judge import recompute, roofline
 from judge.problem import CostModel
-from judge.wire import Bandwidth, JudgementResult, Peaks, Run
+from judge.wire import Bandwidth, CpuUse, JudgementResult, Peaks, Run
 from tests.judge.recorded import make_result, make_run
 
 COST = CostModel(flops="2 * rows", bytes="16 * rows * 1024")
@@ -102,6 +102,21 @@ def test_the_mean_share_tells_nothing_of_hidden_workloads() -> None:
     result = roofline.held_against(make_result(timed(1.5), hidden), COST, PEAKS)
     assert result.runs[1].roofline is not None
     assert result.roofline == alone.roofline
+
+
+def test_more_than_its_clock_has_seen_is_in_quarantine_whatever_the_times() -> None:
+    honest = make_result(timed(2.0))
+    worked = CpuUse(inside_ns=10**9, outside_ns=10**9, charged_ns=10**9)
+    told = honest.model_copy(update={"cpu": worked})
+
+    result = roofline.held_against(told, COST, PEAKS)
+
+    assert (result.quarantine, result.score) == (("large",), None)
+    assert list(recompute.disagreements(result)) == []
+    denied = result.model_copy(update={"score": honest.score})
+    assert any("than its clock" in fault for fault in recompute.disagreements(denied))
+    seen = told.model_copy(update={"cpu": worked.model_copy(update={"outside_ns": 0})})
+    assert roofline.held_against(seen, COST, PEAKS).quarantine == ()
 
 
 def test_a_result_that_denies_its_quarantine_is_told() -> None:

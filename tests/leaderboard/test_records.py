@@ -10,7 +10,7 @@ from sqlmodel import col, update
 from judge.recheck import recheck
 from judge.record import commitment_to
 from judge.verdict import Status, Verdict
-from judge.wire import JudgementResult
+from judge.wire import CpuUse, JudgementResult
 from leaderboard.models import Run
 from leaderboard.recompute import recompute
 from tests.fixtures import write_package
@@ -217,6 +217,28 @@ def test_what_is_in_quarantine_is_never_ranked_and_tells_no_hidden_name(
     path = fetched(world, tmp_path, str(submission))
     assert recheck(path, tmp_path / "keys.json").ok
     assert json.loads(path.read_text())["record"]["result"]["quarantine"] == ["hidden-2"]
+
+
+def test_a_page_tells_what_was_counted_and_who_did_more_than_the_clock_saw(world: World) -> None:
+    submission = world.submit(world.person("ada"))
+    claim = world.claim()
+    use = CpuUse(inside_ns=1_500_000_000, outside_ns=0, charged_ns=1_600_000_000)
+    result = measured(claim.package_hash, claim.seed).model_copy(update={"cpu": use})
+    assert world.report(claim, "result", result).status_code == 200
+    page = world.client.get(f"/submissions/{submission}").text
+    assert "1.50\N{NO-BREAK SPACE}s in its calls, 0\N{NO-BREAK SPACE}ns outside" in page
+    assert "instructions" not in page
+
+    beyond = world.submit(world.person("eve"))
+    claim = world.claim()
+    use = CpuUse(inside_ns=1, outside_ns=10**9, charged_ns=1, instructions=3000, cycles=2000)
+    result = measured(claim.package_hash, claim.seed)
+    changes = {"cpu": use, "score": None, "quarantine": ("secret",)}
+    assert world.report(claim, "result", result.model_copy(update=changes)).status_code == 200
+    page = world.client.get(f"/submissions/{beyond}").text
+    assert "the program did more than its clock has seen" in page
+    assert "hidden-2" not in page.partition("</section>")[0]
+    assert "3,000 instructions in 2,000 cycles" in page
 
 
 def test_recompute_finds_the_one_score_that_was_touched(world: World) -> None:
