@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, insert, select
 
 from judge import wire
 from judge.errors import ApiError
@@ -81,15 +81,14 @@ def submit(
         source_hash=source.hash,
         submitted_at=services.clock(),
     )
-    judgement = _store(services, submission, source, package.hash)
-    if judgement is None:
+    stored = _store(services, author, submission, source, package.hash)
+    if stored is None:
         return detail(services, submission.id, author), False
+    judgement, accepted = stored
     log.info("submitted", submission=str(submission.id), user=author.name, problem=package.slug,
              device=new.device, mode=new.mode.value, judgement=str(judgement.id))  # fmt: skip
     services.announce(Moved(submission.id, submission.problem, submission.device))
-    with services.db.read() as session:
-        row = Row(submission, author.name, judgement)
-        return _detail(services, session, row, None, owner=True), True
+    return accepted, True
 
 
 def detail(
@@ -238,8 +237,12 @@ def _filename(given: str, source: Source) -> str:
 
 
 def _store(
-    services: Services, submission: Submission, source: Source, package_hash: str
-) -> Judgement | None:
+    services: Services,
+    author: Principal,
+    submission: Submission,
+    source: Source,
+    package_hash: str,
+) -> tuple[Judgement, wire.SubmissionDetail] | None:
     """None if it was there already. Raises ApiError if something else has its id."""
     try:
         with services.db.write() as session:
@@ -248,7 +251,10 @@ def _store(
             ).one_or_none()
             if known is None:
                 _check_quota(services, session, submission.user_id)
-                return _insert(session, submission, source, package_hash)
+                judgement = _insert(session, submission, source, package_hash)
+                row = Row(submission, author.name, judgement)
+                # In the same transaction: another one would cost half as much again.
+                return judgement, _detail(services, session, row, None, owner=True)
     except IntegrityError:
         # Two requests with one id at the same moment: the other one was first.
         with services.db.read() as session:
@@ -267,10 +273,10 @@ def _insert(
 ) -> Judgement:
     session.add(submission)
     session.flush()
-    session.add_all(
-        SubmissionFile(submission_id=submission.id, path=f.path, content=f.content)
-        for f in source.files
-    )
+    files = [
+        {"submission_id": submission.id, "path": f.path, "content": f.content} for f in source.files
+    ]
+    session.exec(insert(SubmissionFile), params=files)
     return judgements.enqueue(session, submission, package_hash, submission.submitted_at)
 
 
