@@ -6,8 +6,8 @@ machine down for a while slows both sides alike. Over sets of 12 to 16 judgings 
 the development machine the score's coefficient of variation was, quiet: 0.8-0.9 % with the mean of
 the lowest quarter or half, 0.9-1.0 % of the lowest three quarters, 1.2-1.3 % of all; with two busy
 neighbours 1.0, 1.1, 2.0 and 9.9 %; 10th percentile, median and minimum were never better than the
-lowest quarter by more than 0.05 %. (All that before `Arena.warm`; with it, 20 judgings each varied
-by 0.5 % quiet and 0.3 % busy.)
+lowest quarter by more than 0.05 %. (All that before `Arena.warm`.) What a machine does for minutes
+on end no summary of a judging takes out: `python -m tests.bench estimators`.
 """
 
 from collections.abc import Sequence
