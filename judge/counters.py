@@ -5,7 +5,6 @@ not: a program that got work done while it was thought to be stopped, or in more
 time has, shows here, by whatever trick it did so. See perf_event_open(2).
 """
 
-import contextlib
 import ctypes
 import os
 import platform
@@ -85,8 +84,14 @@ class Watch:
         except OSError:
             self._complete = False
             return
-        with contextlib.suppress(OSError):
-            self._hardware = [Counter(pid, INSTRUCTIONS), Counter(pid, CYCLES)]
+        try:
+            for event in (INSTRUCTIONS, CYCLES):
+                self._hardware.append(Counter(pid, event))
+        except OSError:
+            # Both or none: the totals of all processes are added up in that order.
+            for counter in self._hardware:
+                counter.close()
+            self._hardware.clear()
 
     def leave(self) -> None:
         """The process is about to end, or has ended."""

@@ -122,8 +122,13 @@ def public_view(record: Record) -> Record:
 
 
 def sha256_of(record: Record) -> str:
-    """Of the canonical form, in hex."""
-    return hashlib.sha256(canonical(record.model_dump(mode="json"))).hexdigest()
+    """Of the canonical form without what has its default, in hex.
+
+    So a field that a later version adds does not make earlier records disagree.
+    """
+    return hashlib.sha256(
+        canonical(record.model_dump(mode="json", exclude_defaults=True))
+    ).hexdigest()
 
 
 def aliased(result: JudgementResult) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import structlog
 
 from judge import roofline
 from judge.backend import make_sandbox
+from judge.counters import beyond_its_clock
 from judge.dispatch import Dispatcher
 from judge.drift import Baselines
 from judge.judging import JudgingOptions, judge
@@ -68,7 +69,8 @@ def _held_against_peaks(
     peaks = roofline.known(path, settings.device, again=True)
     held = roofline.held_against(result, cost, peaks)
     if held.quarantine:
-        _LOG.error("below the roofline, not ranked", workloads=held.quarantine)
+        why = "did more than its clock" if beyond_its_clock(held.cpu) else "below the roofline"
+        _LOG.error(f"{why}, not ranked", workloads=held.quarantine)
     return held
 
 

@@ -125,7 +125,7 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
         console.print(
             f"not ranked until an organizer has looked: {why}", markup=False, soft_wrap=True
         )
-    if result.cpu is not None and result.score is not None:
+    if result.cpu is not None and (result.score is not None or result.quarantine):
         console.print(cpu_text(result.cpu), style="dim", soft_wrap=True)
     for drift in result.drift:
         console.print(

@@ -213,6 +213,29 @@ def test_a_judging_tells_what_was_counted(judged: Judge) -> None:
     assert not beyond_its_clock(result.cpu)
 
 
+def test_a_processor_that_counts_only_one_of_two_leaves_nothing_open(
+    start: Callable[[str], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = counters._open
+
+    def one_of_two(thread: int, event: tuple[int, int]) -> int:
+        if event == counters.CYCLES:
+            raise FileNotFoundError(2, "perf_event_open")
+        return real(thread, CPU_TIME)
+
+    monkeypatch.setattr(counters, "_open", one_of_two)
+    child = start(SPINS)
+    before = os.listdir("/proc/self/fd")
+    watch = Watch()
+    watch.follow(child.pid)
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+    watch.leave()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    use = watch.use()
+    assert use is not None
+    assert (use.instructions, use.cycles) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("use", "threads", "beyond"),
     [

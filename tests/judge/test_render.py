@@ -28,4 +28,6 @@ def test_why_there_is_no_rank() -> None:
     held = {"quarantine": ("large",), "score": None}
     assert "large took less time than this device needs" in shown(**held)
     use = CpuUse(inside_ns=1, outside_ns=10**9, charged_ns=1)
-    assert "the program did more than its clock has seen" in shown(**held, cpu=use)
+    told = shown(**held, cpu=use)
+    assert "the program did more than its clock has seen" in told
+    assert "1.00 s outside" in told
