@@ -1,5 +1,6 @@
 """Records prove themselves: whatever is changed in one is told, with and without a signature."""
 
+import hashlib
 import json
 import stat
 import threading
@@ -15,9 +16,9 @@ from judge.cli import app
 from judge.errors import UserError
 from judge.pooling import pooled
 from judge.recheck import Recheck, recheck
-from judge.record import full_view, public_view
+from judge.record import Record, canonical, full_view, public_view, sha256_of
 from judge.signing import load_signer
-from judge.wire import Interval, JudgementResult, Standings, StandingsEntry
+from judge.wire import CpuUse, Interval, JudgementResult, Standings, StandingsEntry
 from tests.judge.recorded import Desk, make_record, make_result, make_run
 from tests.judge.samples import SUBMISSION_ID
 
@@ -384,3 +385,18 @@ def test_a_pooled_score_needs_the_records_of_all_its_judgings(
     assert both.rank == 2
     twice = recheck(desk.full(result), desk.keys, board, others=[desk.full(result)])
     assert outcomes(twice)["rank"] == "disagrees"
+
+
+def test_a_field_that_a_later_version_adds_changes_no_digest(result: JudgementResult) -> None:
+    """As `cpu` was added: a record of before it has its default."""
+    record = full_view(make_record(result))
+    known = record.model_dump(mode="json")
+    assert known["result"].pop("cpu") is None
+    assert sha256_of(Record.model_validate(known)) == sha256_of(record)
+    without = record.model_dump(mode="json", exclude_defaults=True)
+    assert "cpu" not in without["result"]
+    use = CpuUse(inside_ns=1, outside_ns=0, charged_ns=1)
+    counted = make_record(result.model_copy(update={"cpu": use}))
+    assert sha256_of(full_view(counted)) != sha256_of(record)
+    plain = hashlib.sha256(canonical(without)).hexdigest()
+    assert sha256_of(record) == plain
