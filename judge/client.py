@@ -5,9 +5,11 @@ when there was no answer. Calls that may safely be repeated are, with back-off.
 """
 
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -17,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from judge.errors import ApiError
 from judge.record import Keys, SignedRecord
+from judge.retry import Retry
 from judge.verdict import Language, Mode
 from judge.wire import (
     WIRE,
@@ -49,23 +52,10 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often a repeatable call is tried, and how long to wait between two tries.
-
-    Attributes:
-        attempts: tries in all; 1 means no retry.
-        first_s, factor, longest_s: waits of first_s, first_s * factor, ... up to longest_s.
-    """
-
-    attempts: int = 3
-    first_s: float = 0.2
-    factor: float = 2.0
-    longest_s: float = 5.0
-
-    def wait_s(self, attempt: int) -> float:
-        """Seconds to wait after try number `attempt` (from 0)."""
-        return min(self.first_s * self.factor**attempt, self.longest_s)
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust. Reading it takes 50 ms: a worker's children have their parent's."""
+    return httpx2.create_ssl_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +98,7 @@ class Client:
                 headers=headers,
                 timeout=timeout_s,
                 transport=transport,
+                verify=_certificates(),
                 # A proxy set for the outside world cannot reach a server on this machine.
                 trust_env=httpx2.URL(self.url).host not in _LOOPBACK,
             )

@@ -11,6 +11,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -23,7 +24,8 @@ from judge.building import BUILD_LIMITS, Built, build
 from judge.cores import scheduling_restored, share_out
 from judge.effort import USUAL, Effort
 from judge.errors import InfrastructureError
-from judge.measuring import Pairing, measure
+from judge.measuring import Pairing, load_baseline, measure
+from judge.oracle import Reference
 from judge.package import Package
 from judge.party import ARENA_BYTES, Library, Party
 from judge.signature import arity
@@ -122,16 +124,14 @@ class _Judging:
 
     def run(self) -> JudgementResult:
         self._report(Progress(status=Status.BUILDING))
-        built = self._build()
-        if not built.ok:
-            return self._finish(Verdict.CE, "")
         text = self._package.baseline_source()
         fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
-        candidate = self._party(library_of(self._source), self._limits(), self._given)
-        baseline = self._party(library_of(fast), BASELINE_LIMITS, self._given)
-        reference = self._party("torch", BASELINE_LIMITS)
-        for party in self._parties:
-            self._ready(party)
+        with ThreadPoolExecutor(1) as beside:
+            starting = beside.submit(self._start, fast)
+            built = self._build()
+        if not built.ok:
+            return self._finish(Verdict.CE, "")
+        candidate, baseline, reference = starting.result()
         pairing = Pairing(
             self._package,
             self._mode,
@@ -141,7 +141,6 @@ class _Judging:
             self._source,
             built.artifact,
             baseline,
-            fast,
             reference,
         )
         measured = measure(pairing, self._options.effort[self._mode], self._report)
@@ -159,12 +158,27 @@ class _Judging:
     def close(self) -> None:
         """Destroy every sandbox."""
         for party in self._parties:
+            party.kill()
+        for party in self._parties:
             party.end()
         self._given.close()
 
     def _limits(self) -> Limits:
         memory = (self._problem.limits.memory_mib << 20) + INTERPRETER_BYTES
         return replace(BASELINE_LIMITS, memory_bytes=memory)
+
+    def _start(self, fast: Source) -> tuple[Party, Party, Reference]:
+        """Have all sandboxes ready, with baseline and reference loaded: all that is not timed."""
+        candidate = self._party(library_of(self._source), self._limits(), self._given)
+        baseline = self._party(library_of(fast), BASELINE_LIMITS, self._given)
+        reference = Reference(self._party("torch", BASELINE_LIMITS), self._package)
+        for party in self._parties:
+            party.start()
+        for party in self._parties:
+            self._ready(party)
+        load_baseline(baseline, fast, self._problem)
+        reference.load()
+        return candidate, baseline, reference
 
     def _party(self, library: Library, limits: Limits, given: Given | None = None) -> Party:
         threads = len(share_out().party)

@@ -32,6 +32,8 @@ _ABSENT_NS = 10_000_000
 class Pairing:
     """What is measured: a candidate and the baseline, and the reference, each in its sandbox.
 
+    Baseline and reference are loaded.
+
     Attributes:
         seed: the judging's secret; every input comes from it.
         given: the pages for the inputs of both sides.
@@ -46,8 +48,7 @@ class Pairing:
     source: Source
     artifact: bytes
     baseline: Party
-    baseline_source: Source
-    reference: Party
+    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,20 @@ class Measured:
 
 
 def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
-    """Measure; the candidate's sandbox is destroyed, the others are left to their owner.
+    """Measure; the candidate's sandbox is destroyed, the others' end is left to their owner.
 
     Args:
         report: called with the progress; whatever it raises passes through.
 
     Raises:
-        ProblemError: the reference cannot be imported.
         InfrastructureError: baseline or reference failed, or a workload does not fit.
     """
-    reference = Reference(pairing.reference, pairing.package)
     try:
-        _load(pairing, reference)
+        _load(pairing)
     except Failed as failure:
         return Measured(failure.verdict, failure.message)
     rng = generator(pairing.seed, "stream")
-    made = _tracks(pairing, reference, rng)
+    made = _tracks(pairing, rng)
     problem = pairing.package.problem
     session = Session(problem, pairing.candidate, pairing.baseline, made, effort, rng, report)
     verdict, message = Verdict.AC, ""
@@ -89,13 +88,24 @@ def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
         session.run()
     except Failed as failure:
         verdict, message = failure.verdict, failure.message
+    pairing.baseline.kill()
+    pairing.reference.party.kill()
     printed = _printed(pairing.candidate)
     cpu = pairing.candidate.watch.use()
     return _measured(session, made, problem, verdict, message, printed, cpu)
 
 
-def _load(pairing: Pairing, reference: Reference) -> None:
-    """Pin everyone to their cores, and have all three programs imported."""
+def load_baseline(baseline: Party, source: Source, problem: Problem) -> None:
+    """Have the baseline imported. Raises BaselineFailed."""
+    artifact = canonical_zip({PYTHON_ENTRY: source.files[0].content})
+    limit_s = 10 * problem.limits.prepare_limit_s
+    reply = baseline.load(artifact, Language.PYTHON, source.directives, limit_s)
+    if reply.failure is not None:
+        raise BaselineFailed(f"the baseline did not load: {reply.message}")
+
+
+def _load(pairing: Pairing) -> None:
+    """Pin everyone to their cores, and have the candidate imported."""
     baseline, candidate, source = pairing.baseline, pairing.candidate, pairing.source
     cores = share_out()
     # The reference has all cores: no clock runs while it works.
@@ -104,23 +114,17 @@ def _load(pairing: Pairing, reference: Reference) -> None:
     cores.work()
     favour(0)
     limit_s = pairing.package.problem.limits.prepare_limit_s
-    fast = pairing.baseline_source
-    artifact = canonical_zip({PYTHON_ENTRY: fast.files[0].content})
-    reply = baseline.load(artifact, Language.PYTHON, fast.directives, 10 * limit_s)
-    if reply.failure is not None:
-        raise BaselineFailed(f"the baseline did not load: {reply.message}")
-    reference.load()
     reply = candidate.load(pairing.artifact, source.language, source.directives, limit_s)
     if reply.failure is not None:
         raise Failed(reply.failure, f"while loading the submission: {reply.message}")
 
 
-def _tracks(pairing: Pairing, reference: Reference, rng: np.random.Generator) -> list[Track]:
+def _tracks(pairing: Pairing, rng: np.random.Generator) -> list[Track]:
     problem = pairing.package.problem
     made = []
     for w in selected(problem, pairing.mode):
         try:
-            oracle = reference.on(w, rng)
+            oracle = pairing.reference.on(w, rng)
             spots = [pairing.given.place(problem.operator, w.dims) for _ in range(tracks.PLACES)]
             language = pairing.source.language
             mine = make_side(pairing.candidate, problem, w, language, rng, spots)

@@ -71,20 +71,23 @@ class Reference:
 
     Args:
         party: a harness that is ready and imports torch.
+
+    Attributes:
+        party: the same.
     """
 
     def __init__(self, party: Party, package: Package) -> None:
-        self._party, self._package = party, package
+        self.party, self._package = party, package
         self._free = 0
 
     def load(self) -> None:
         """Have the reference imported. Raises ProblemError if it cannot be."""
         limits = self._package.problem.limits
         artifact = canonical_zip(program(self._package))
-        reply = self._party.load(artifact, Language.PYTHON, {}, 10 * limits.prepare_limit_s)
+        reply = self.party.load(artifact, Language.PYTHON, {}, 10 * limits.prepare_limit_s)
         if reply.failure is not None:
             raise ProblemError(self._complaint("import failed", reply))
-        self._free = self._party.arena.used
+        self._free = self.party.arena.used
 
     def on(self, workload: Workload, rng: np.random.Generator) -> "Oracle":
         """The reference on one workload.
@@ -93,8 +96,8 @@ class Reference:
             MemoryError: the arena is too small for the workload.
         """
         # Workloads take turns, so they may all lie in the same pages.
-        self._party.arena.rewind(self._free)
-        return Oracle(self, self._party, self._package.problem, workload, rng)
+        self.party.arena.rewind(self._free)
+        return Oracle(self, self.party, self._package.problem, workload, rng)
 
     def answer(self, what: str, reply: Reply) -> None:
         """Raises BaselineFailed if a request failed."""

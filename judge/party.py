@@ -19,7 +19,7 @@ from judge.counters import Watch
 from judge.errors import InfrastructureError
 from judge.text import plain
 from judge.verdict import Language, Verdict
-from sandbox.base import Command, Resident, Sandbox, Unstoppable
+from sandbox.base import Command, Launch, Resident, Sandbox, Unstoppable
 from sandbox.harness import protocol
 from sandbox.harness.protocol import Arg, Op
 from sandbox.limits import Limits
@@ -111,9 +111,9 @@ class Party:
         self.watch = Watch()
         self._artifact: _Artifact | None = None
         self._earlier: Outcome | None = None
-        command = self._command(library, threads)
-        self._start = partial(sandbox.start, command, limits)
-        self._resident: Resident = self._start()
+        self._resident: Resident | None = None
+        self._begin = partial(sandbox.begin, self._command(library, threads), limits)
+        self._launch: Launch[Resident] | None = self._begin()
 
     def _command(self, library: Library, threads: int) -> Command:
         fds = [self._control.fd, self.arena.memory.fd]
@@ -131,12 +131,25 @@ class Party:
 
     @property
     def resident(self) -> Resident:
+        """The program. Raises ValueError before the start and after the end."""
+        if self._resident is None:
+            raise ValueError("the program has not been started")
         return self._resident
 
+    def start(self) -> None:
+        """Let the program go, if it has not been yet: of several, all get ready at once.
+
+        Raises SandboxError.
+        """
+        if self._launch is not None:
+            launch, self._launch = self._launch, None
+            self._resident = launch.resident()
+
     def ready(self, limit_s: float = BOOT_LIMIT_S) -> Reply:
-        """Wait until the harness has imported its library, then stop it."""
+        """Start, wait until the harness has imported its library, then stop it."""
         if self.stopped:
             return Reply(0)
+        self.start()
         return self._await(time.perf_counter_ns(), int(limit_s * 1e9), patient=True)
 
     def pin(self, cores: Cores) -> None:
@@ -145,8 +158,9 @@ class Party:
         From now on every request expects the judge at work on the first of them.
         """
         self._cores = cores
-        self.watch.follow(self._resident.pid)
-        for thread in os.listdir(f"/proc/{self._resident.pid}/task"):
+        pid = self.resident.pid
+        self.watch.follow(pid)
+        for thread in os.listdir(f"/proc/{pid}/task"):
             os.sched_setaffinity(int(thread), cores.party)
             favour(int(thread))
 
@@ -161,31 +175,34 @@ class Party:
         where = self.arena.write(artifact)
         kind = (int(language is Language.CPP), int(directives.get("arrays") == "numpy"))
         self._artifact = _Artifact(artifact, where, protocol.encode((where, *kind)), limit_s)
-        return self.request(Op.LOAD, self._artifact.request, limit_s)
+        return self.request(Op.LOAD, self._artifact.request, limit_s, patient=True)
 
-    def restart(self) -> Reply:
-        """End the program and load it anew: another sandbox, other pages, the same buffers.
-
-        Raises ValueError if there is nothing loaded, InfrastructureError if the sandbox does not
-        start: the program is not to blame for that.
-        """
-        if self._artifact is None:
-            raise ValueError("nothing was loaded that could be loaded again")
+    def renew(self) -> None:
+        """End the program and begin another: another sandbox, other pages, the same buffers."""
         self.watch.leave()
-        self._earlier = _together(self._earlier, self._resident.end())
+        self._earlier = _together(self._earlier, self.resident.end())
         self.arena.wipe()
         self._page[:] = bytes(len(self._page))
         self._sequence, self._quiet_ns = protocol.BOOT, 0
         self._slots.clear()
         self.stopped = False
-        self._resident = self._start()
+        self._resident, self._launch = None, self._begin()
+
+    def reload(self) -> Reply:
+        """After `renew`, load what was loaded before.
+
+        Raises ValueError if there was nothing, InfrastructureError if the sandbox does not start:
+        the program is not to blame for that.
+        """
+        if self._artifact is None:
+            raise ValueError("nothing was loaded that could be loaded again")
         reply = self.ready()
         if reply.failure is not None:
             raise InfrastructureError(f"a sandbox did not start again: {reply.message}")
         if self._cores is not None:
             self.pin(self._cores)
         self.arena.rewrite(self._artifact.where, self._artifact.data)
-        return self.request(Op.LOAD, self._artifact.request, self._artifact.limit_s)
+        return self.request(Op.LOAD, self._artifact.request, self._artifact.limit_s, patient=True)
 
     def prepare(self, args: Sequence[Arg], limit_s: float) -> Reply:
         """Call `prepare`, if the submission has one."""
@@ -208,10 +225,11 @@ class Party:
         words[protocol.REPLY] = words[protocol.TEXT_SIZE] = 0
         self._sequence += 1
         words[protocol.GO] = self._sequence
+        resident = self.resident
         self.watch.before()
         with self._watching():
             start = time.perf_counter_ns()
-            self._resident.resume()
+            resident.resume()
             reply = self._await(start, int(limit_s * 1e9), patient=patient)
         self.watch.after(reply.charged_ns)
         return reply
@@ -234,6 +252,7 @@ class Party:
 
     def _await(self, start: int, limit_ns: int, *, patient: bool = False) -> Reply:
         words, wanted, clock = self._words, self._sequence, time.perf_counter_ns
+        resident = self.resident
         done, look_at, check_at = protocol.DONE, _LOOK_EVERY, start + _CHECK_EVERY_NS
         spins, gives_way = 0, self._cores is not None and self._cores.shared
         while words[done] != wanted:
@@ -244,16 +263,16 @@ class Party:
                 look_at += _LOOK_EVERY
                 if clock() - start > limit_ns:
                     return self._give_up(clock() - start)
-                if self._resident.polled and clock() > check_at:
+                if resident.polled and clock() > check_at:
                     self._check()
                     check_at = clock() + _CHECK_EVERY_NS
-                if not self._resident.alive():
+                if not resident.alive():
                     return self._died(clock() - start)
                 if patient:
                     time.sleep(0.0003)
         end = clock()
         try:
-            self._resident.stop()
+            resident.stop()
         except Unstoppable:
             # Threads that are deep in system calls: its own doing, and its own time.
             return self._give_up(clock() - start)
@@ -267,7 +286,7 @@ class Party:
         if self._quiet_ns > _LOOK_AFTER_NS:
             self._quiet_ns = 0
             self._check()
-        if not self._resident.alive():
+        if not self.resident.alive():
             return self._died(ns)
         code = self._words[protocol.REPLY]
         if code == protocol.Reply.OK:
@@ -278,15 +297,15 @@ class Party:
         return Reply(ns, charged_ns, failure, self._text())
 
     def _check(self) -> None:
-        self._resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.filled_bytes
-        self._resident.check()
+        self.resident.lent_bytes = protocol.CONTROL_BYTES + self.arena.filled_bytes
+        self.resident.check()
 
     def over_limit(self) -> Reply | None:
         """The failure of a program that is over a limit and was not caught at it yet."""
         if self._outcome is not None:
             return None
         self._check()
-        return None if self._resident.alive() else self._died(0)
+        return None if self.resident.alive() else self._died(0)
 
     def _text(self) -> str:
         size = min(int(self._words[protocol.TEXT_SIZE]), protocol.TEXT_BYTES)
@@ -305,6 +324,11 @@ class Party:
         verdict = _LIMIT_VERDICTS.get(outcome.status, Verdict.RTE)
         return Reply(ns, ns, verdict, explain(outcome))
 
+    def kill(self) -> None:
+        """Kill the program and do not wait for that; `end` must follow."""
+        if self._outcome is None and self._resident is not None:
+            self._resident.kill()
+
     def end(self) -> Outcome:
         """Destroy the sandbox and give the pages back; idempotent.
 
@@ -312,7 +336,10 @@ class Party:
         """
         if self._outcome is None:
             self.watch.leave()
-            self._outcome = _together(self._earlier, self._resident.end())
+            if self._launch is not None:
+                self._launch.abandon()
+            last = _NEVER if self._resident is None else self._resident.end()
+            self._outcome = _together(self._earlier, last)
             self._words.release()
             self._page.release()
             self._control.close()
@@ -324,6 +351,9 @@ class Party:
 
     def __exit__(self, *_exc: object) -> None:
         self.end()
+
+
+_NEVER = Outcome(Status.OK, None, None, b"", b"", wall_s=0.0, cpu_s=0.0, peak_bytes=0, files={})
 
 
 def _together(earlier: Outcome | None, last: Outcome) -> Outcome:

@@ -128,8 +128,13 @@ class Session:
         """
         started = time.perf_counter()
         self._last_look()
-        for party in (self._baseline, self._candidate):
-            self._reloaded(party, party.restart())
+        both = (self._baseline, self._candidate)
+        for party in both:
+            party.renew()
+        for party in both:
+            party.start()
+        for party in both:
+            self._reloaded(party, party.reload())
         for track in self._tracks:
             track.renew()
         self._process = _Process(

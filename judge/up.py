@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from judge.client import Client, Retry
+from judge.client import Client
 from judge.defaults import DEFAULT_DATA_DIR, SandboxName, local_url
 from judge.errors import ApiError, UserError
+from judge.retry import Retry
 from judge.secret_files import without_password
 from judge.supervisor import STOP_SIGNALS, Program, Stopped, Supervisor
 

@@ -14,11 +14,12 @@ from uuid import UUID
 import structlog
 
 from judge.cache import PackageCache
-from judge.client import Client, Retry
+from judge.client import Client
 from judge.errors import ApiError
 from judge.hygiene import Hygiene
 from judge.lease import Abort, Interrupts, Lease, Reason, ended
 from judge.package import Package
+from judge.retry import Retry
 from judge.settings import WorkerSettings
 from judge.spool import Spool, Undelivered
 from judge.wire import Claim, ClaimRequest, JudgementResult, Progress

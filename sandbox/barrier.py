@@ -124,6 +124,10 @@ class Barrier:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what no sandbox has taken over; whoever waits inside ends."""
         for end in (self.ours, self.theirs):
             end.close()
         if self.rules is not None:

@@ -1,10 +1,11 @@
 """The seam every back end fits: run a program to its end, or start one that stays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
@@ -89,6 +90,12 @@ class Resident(ABC):
     def end(self) -> Outcome:
         """Kill the whole tree, verify that it is gone, release everything; idempotent."""
 
+    def kill(self) -> None:  # noqa: B027 - `end` kills as well
+        """Kill what is no longer needed, and do not wait: of several, all die at the same time.
+
+        How it would have ended is not known any more. `end` must follow.
+        """
+
     def __enter__(self) -> Self:
         return self
 
@@ -99,6 +106,22 @@ class Resident(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.end()
+
+
+Program = TypeVar("Program", bound=Resident, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch(Generic[Program]):
+    """A program on its way into its sandbox. One of the two must be called, once.
+
+    Attributes:
+        resident: let it go; returns once its own process exists. Raises SandboxError.
+        abandon: give it up.
+    """
+
+    resident: Callable[[], Program]
+    abandon: Callable[[], None] = lambda: None
 
 
 class Sandbox(ABC):
@@ -116,6 +139,13 @@ class Sandbox(ABC):
 
         Raises SandboxError if it could not start.
         """
+
+    def begin(self, command: Command, limits: Limits) -> Launch[Resident]:
+        """As `start`, without waiting where that can be: several sandboxes are made at once.
+
+        Until its `resident` is asked for, nothing of the program runs.
+        """
+        return Launch(partial(self.start, command, limits))
 
     def refill(self, environment: Mapping[str, str]) -> None:  # noqa: B027 - nothing need be ready
         """Have warm starts ready for harness programs with this environment.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sandbox import cgroup, jail, landlock
 from sandbox.barrier import Barrier
-from sandbox.base import Command, Resident, Sandbox, SandboxError
+from sandbox.base import Command, Launch, Resident, Sandbox, SandboxError
 from sandbox.descriptors import memory_file
 from sandbox.harness import seccomp
 from sandbox.identity import Identity
@@ -109,6 +109,13 @@ class Bubblewrap(Sandbox):
     def run(self, command: Command, limits: Limits) -> Outcome:
         return self._start(command, limits).to_its_end()
 
+    def begin(self, command: Command, limits: Limits) -> Launch[Resident]:
+        template = self._template
+        if template is None or not template.fits(command):
+            return super().begin(command, limits)
+        _check_shared(command)
+        return template.begin(command, limits, self._barrier())
+
     def start(self, command: Command, limits: Limits) -> Resident:
         if threading.current_thread() is threading.main_thread():
             return self._start(command, limits)
@@ -179,10 +186,9 @@ class Bubblewrap(Sandbox):
         return result[0]
 
     def _start(self, command: Command, limits: Limits) -> BubblewrapResident:
-        if any(fd < 3 for fd in command.share):
-            raise ValueError("descriptors 0, 1 and 2 cannot be shared")
+        _check_shared(command)
         if self._template is not None and self._template.fits(command):
-            return self._template.start(command, limits, self._barrier())
+            return self._template.begin(command, limits, self._barrier()).resident()
         return self._start_cold(command, limits)
 
     def _barrier(self) -> Barrier:
@@ -233,6 +239,11 @@ class Bubblewrap(Sandbox):
         script = (_CONFINED if barrier.rules else _BARRIER).format(drop=identity.prefix)
         argv = ["/bin/sh", "-c", script, "sh", *jail.command_line(command)]
         return [self._bwrap, *options, *jail.tail(jail.environment(command), argv)]
+
+
+def _check_shared(command: Command) -> None:
+    if any(fd < 3 for fd in command.share):
+        raise ValueError("descriptors 0, 1 and 2 cannot be shared")
 
 
 def _spawn(argv: list[str], barrier: Barrier, passed: Sequence[int]) -> subprocess.Popen[bytes]:

@@ -94,6 +94,10 @@ class Held(Resident, Generic[AnyTree]):
                 # So that `alive` tells the truth from here on.
                 self.tree.program.wait(KILL_TIMEOUT_S)
 
+    def kill(self) -> None:
+        if self._outcome is None:
+            self.tree.init.send(signal.SIGKILL)
+
     def end(self) -> Outcome:
         if self._outcome is None:
             ended_itself = not self.alive()

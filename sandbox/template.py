@@ -7,14 +7,16 @@ namespaces of its own, without capabilities, before the host lets it go. Program
 the same barrier as after a cold start.
 """
 
+import contextlib
 import importlib.util
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping
 
 from sandbox import jail
 from sandbox.barrier import Barrier
-from sandbox.base import Command, Resident, SandboxError
+from sandbox.base import Command, Launch, Resident, SandboxError
 from sandbox.harness.template import READY, Request
 from sandbox.limits import DESCRIPTORS, Limits
 from sandbox.resident import BubblewrapResident
@@ -54,6 +56,7 @@ class Template:
             if any(path.is_relative_to(place) for place in jail.PRIVATE)
         )
         self._maker = os.getpid()
+        self._asking = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = Command(
@@ -85,18 +88,23 @@ class Template:
         return self._environment == dict(environment) and self._resident.alive()
 
     def fits(self, command: Command) -> bool:
-        """Whether it can make this program's sandbox."""
+        """Whether it can make this program's sandbox. Threads may ask at the same time."""
         alike = Command(command.argv, environment=self._environment)
-        return (
-            command.module is not None
-            and max(command.share, default=0) < _HIGHEST_SHARED
-            and jail.environment(command) == jail.environment(alike)
-            and self._resident.alive()
-        )
+        if (
+            command.module is None
+            or max(command.share, default=0) >= _HIGHEST_SHARED
+            or jail.environment(command) != jail.environment(alike)
+        ):
+            return False
+        with self._asking:
+            return self._resident.alive()
 
-    def start(self, command: Command, limits: Limits, barrier: Barrier) -> BubblewrapResident:
-        """Have the program forked off, and meet it. Raises SandboxError."""
-        with barrier:
+    def begin(
+        self, command: Command, limits: Limits, barrier: Barrier
+    ) -> Launch[BubblewrapResident]:
+        """Have the program forked off; it is met when it is asked for. Raises SandboxError."""
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(barrier)
             fds = [barrier.theirs.fileno(), barrier.stdout, barrier.stderr, barrier.status]
             if barrier.rules is not None:
                 fds.append(barrier.rules.fd)
@@ -116,7 +124,13 @@ class Template:
             except OSError as error:
                 raise SandboxError(f"the template for warm starts is gone: {error}") from error
             barrier.theirs.close()
-            return barrier.meet(command, limits, launched=None, users=_OTHERS)
+            undo.pop_all()
+
+        def resident() -> BubblewrapResident:
+            with barrier:
+                return barrier.meet(command, limits, launched=None, users=_OTHERS)
+
+        return Launch(resident, barrier.close)
 
     def close(self) -> None:
         """Destroy it, and with it every sandbox it made."""

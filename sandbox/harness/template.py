@@ -15,9 +15,9 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
-import runpy
 import select
 import signal
 import socket
@@ -25,6 +25,8 @@ import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.abc import InspectLoader
+from types import CodeType, ModuleType
 
 from sandbox.harness import seccomp
 
@@ -44,6 +46,9 @@ _HERE = -100  # AT_FDCWD
 _CLONE = 1 | 0x8000 | os.O_CLOEXEC  # OPEN_TREE_CLONE | AT_RECURSIVE
 _EMPTY_PATH = 4  # MOVE_MOUNT_F_EMPTY_PATH
 _FOLDERS = (".tmp", ".shm")
+# Read and compiled by each program anew, its own code would take it ten milliseconds.
+_MODULES = ("sandbox.harness", "sandbox.harness.source")
+_NEEDED = ("ast", "mmap", "traceback", "zipfile", "sandbox.harness.protocol")
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,9 @@ class Request:
 def main(arguments: Sequence[str]) -> None:
     """Import, serve; in a new sandbox, run what was asked for."""
     number, *libraries = arguments
-    for name in libraries:
+    for name in (*libraries, *_NEEDED):
         importlib.import_module(name)
+    ready = {name: _code(name) for name in _MODULES}
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(number)) as requests:
@@ -93,7 +99,28 @@ def main(arguments: Sequence[str]) -> None:
         request, fds = _next_sandbox(requests)
     _enter(request, fds)
     sys.argv = [request.module, *request.arguments]
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    _run(ready.get(request.module) or _code(request.module))
+
+
+def _code(module: str) -> CodeType:
+    """What ``python -m`` would run. Raises ImportError if there is no such module."""
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{module}.__main__")
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ImportError(f"no module {module}")
+    code = spec.loader.get_code(spec.name)
+    if code is None:
+        raise ImportError(f"{module} has no code")
+    return code
+
+
+def _run(code: CodeType) -> None:
+    """As the main module, of which nothing of this one's is left."""
+    module = ModuleType("__main__")
+    module.__file__ = code.co_filename
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)
 
 
 def _next_sandbox(requests: socket.socket) -> tuple[Request, list[int]]:

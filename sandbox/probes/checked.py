@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sandbox.base import Command, Resident, Sandbox
+from sandbox.base import Command, Launch, Resident, Sandbox
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome
 from sandbox.probes.report import Level
@@ -26,6 +26,9 @@ class Checked(Sandbox):
 
     def start(self, command: Command, limits: Limits) -> Resident:
         return self._sandbox.start(command, limits)
+
+    def begin(self, command: Command, limits: Limits) -> Launch[Resident]:
+        return self._sandbox.begin(command, limits)
 
     def refill(self, environment: Mapping[str, str]) -> None:
         self._sandbox.refill(environment)

@@ -11,7 +11,8 @@ from typing import Any
 import httpx2
 from pydantic import BaseModel
 
-from judge.client import API, Client, Retry
+from judge.client import API, Client
+from judge.retry import Retry
 from judge.wire import ProblemDocument
 
 

@@ -8,8 +8,9 @@ import httpx2
 import pytest
 from pydantic import BaseModel
 
-from judge.client import Client, Retry, Upload
+from judge.client import Client, Upload
 from judge.errors import ApiError
+from judge.retry import Retry
 from judge.verdict import Language, Mode, Status
 from judge.wire import (
     BoardChanged,

@@ -149,7 +149,8 @@ def test_work_is_counted_inside_of_the_calls_and_after_a_restart(party: Party) -
     before = used(party)
     for _ in range(3):
         assert party.request(Op.CALL, call, 10.0).failure is None
-    assert party.restart().failure is None
+    party.renew()
+    assert party.reload().failure is None
     assert party.request(Op.CALL, call, 10.0).failure is None
     party.end()
     use = used(party)

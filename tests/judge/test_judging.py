@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from judge import session
 from judge.cores import scheduling_restored
 from judge.effort import Effort
 from judge.judging import JudgingOptions, judge
@@ -313,8 +314,12 @@ RESTARTED = JudgingOptions(
 )
 
 
-def test_processes_are_changed_in_the_middle_of_the_stream(judged: Judge) -> None:
+def test_processes_are_changed_in_the_middle_of_the_stream(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So neither luck with pages nor the count of calls lasts; each is prepared and verified."""
+    # On a busy machine starts are dear, and changes rare.
+    monkeypatch.setattr(session, "_CHEAP_S", 60.0)
     text = """
 print("loaded")
 ready = {}

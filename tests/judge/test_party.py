@@ -76,7 +76,8 @@ def test_a_restart_leaves_nothing_of_the_last_process() -> None:
                 assert party.request(Op.CALL, call, 10.0).failure is None
                 assert party.arena.take(buffer) == [expected], process
             last = party.resident.pid
-            assert party.restart().failure is None
+            party.renew()
+            assert party.reload().failure is None
             assert party.resident.pid != last
             assert party.arena.take(buffer) == [0]
             assert party.arena.guards_intact(placement)
@@ -85,18 +86,22 @@ def test_a_restart_leaves_nothing_of_the_last_process() -> None:
 
 def test_a_program_that_loads_only_once_fails_at_the_restart() -> None:
     with Party(Bubblewrap(), Limits(wall_s=60), "none", arena_bytes=1 << 20) as party:
+        party.ready()
+        party.renew()
         with pytest.raises(ValueError, match="nothing was loaded"):
-            party.restart()
+            party.reload()
         party.ready()
         moody = canonical_zip({PYTHON_ENTRY: b"import time\ntime.sleep(0.5)\ndef solve(): ...\n"})
         assert party.load(moody, Language.PYTHON, {}, 20.0).failure is None
         party._artifact = replace(party._artifact, limit_s=0.1)  # type: ignore[type-var]
-        assert party.restart().failure is Verdict.TLE
+        party.renew()
+        assert party.reload().failure is Verdict.TLE
 
 
 def test_a_sandbox_that_does_not_start_again_is_nobodys_fault_but_ours(
     party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(party, "ready", lambda: Reply(0, failure=Verdict.RTE, message="no room"))
+    party.renew()
     with pytest.raises(InfrastructureError, match="no room"):
-        party.restart()
+        party.reload()
