@@ -172,6 +172,7 @@ class Dispatcher:
         """
         self.deliver_spool()
         self._sandbox.refill(environment())
+        self._packages.read_ahead()
         self._hygiene.settle()
 
     def _poll(self) -> Claim | None:

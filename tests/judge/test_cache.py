@@ -1,5 +1,6 @@
 """Problem packages fetched once and kept by their hash."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,32 @@ def test_another_hash_is_our_fault_and_is_forgotten(cache: PackageCache, origina
         cache.whole("row_scale", "00" * 32, lambda: pack(original))
     with pytest.raises(InfrastructureError):
         cache.whole("row_scale", "00" * 32, lambda: pack(original))
+
+
+def test_what_was_read_ahead_is_not_read_again(cache: PackageCache, original: Package) -> None:
+    cache.read_ahead()  # there is not even a folder
+    place = cache.whole("row_scale", original.hash, lambda: pack(original)).root
+    cache.read_ahead()
+    shutil.rmtree(place)
+    assert cache.whole("row_scale", original.hash, never).hash == original.hash
+    with pytest.raises(ProblemError):
+        cache.whole("renamed", original.hash, lambda: b"not a zip")
+
+
+def test_a_damaged_copy_is_not_taken_for_the_package_when_read_ahead(
+    cache: PackageCache, original: Package
+) -> None:
+    place = cache.whole("row_scale", original.hash, lambda: pack(original)).root
+    with (place / "reference.py").open("a") as file:
+        file.write("# touched\n")
+    cache.read_ahead()
+    with pytest.raises(InfrastructureError):
+        cache.whole("row_scale", original.hash, never)
+    cache.whole("row_scale", original.hash, lambda: pack(original))
+    (place / "problem.yaml").write_text("no problem")
+    cache.read_ahead()
+    with pytest.raises(ProblemError):
+        cache.whole("row_scale", original.hash, never)
 
 
 def test_a_copy_damaged_on_disk_is_fetched_again(cache: PackageCache, original: Package) -> None:

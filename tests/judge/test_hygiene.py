@@ -124,6 +124,49 @@ def test_what_is_left_is_found_and_only_by_its_own_look(
     assert watching.left() == []
 
 
+LISTENER = """
+import socket, sys
+sockets = []
+for _ in sys.stdin:
+    sockets.append(socket.create_server(("127.0.0.1", 0)))
+    print(sockets[-1].getsockname()[1], flush=True)
+"""
+
+
+def test_ports_of_processes_below_are_found_the_new_ones_too(leaving: ExitStack) -> None:
+    child = leaving.enter_context(
+        subprocess.Popen(
+            [sys.executable, "-c", LISTENER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    expected: set[str] = set()
+    for _ in range(2):
+        child.stdin.write("\n")
+        expected.add(f"port 127.0.0.1:{child.stdout.readline().strip()} of process {child.pid}")
+        for _look in range(2):
+            found = hygiene.ports(hygiene.Scope.of(os.getpid()))
+            assert {text for text in found.values() if str(child.pid) in text} == expected
+    child.stdin.close()
+
+
+def test_connections_and_sockets_that_are_not_bound_are_no_ports(leaving: ExitStack) -> None:
+    server = leaving.enter_context(socket.create_server(("127.0.0.1", 0)))
+    before = hygiene.ports(hygiene.Scope.of(os.getpid()))
+    leaving.enter_context(socket.create_connection(server.getsockname()))
+    leaving.enter_context(server.accept()[0])
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        leaving.enter_context(socket.socket(socket.AF_INET, kind))
+    leaving.enter_context(socket.socket(socket.AF_UNIX))
+    leaving.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+    assert hygiene.ports(hygiene.Scope.of(os.getpid())) == before
+
+
 HERE = cgroup.create(Limits())
 if HERE is not None:
     HERE.close()
