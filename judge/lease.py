@@ -117,8 +117,9 @@ class Lease:
         self._ends_s = clock() + limit_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._next_progress_s = 0.0
-        self._last_status: Status | None = None
+        # What the service takes a judgement for that was just claimed: nobody need be told.
+        self._last_status = Status.BUILDING
+        self._next_progress_s = clock() + _PROGRESS_EVERY_S
 
     def report(self, progress: Progress) -> None:
         """Pass progress on, now and then; never fails because the service is away.

@@ -96,7 +96,7 @@ def test_judging_gets_the_package_the_judgement_names(bench: Bench) -> None:
 
     def evaluate(claim: Claim, package: Package, report: Report) -> JudgementResult:
         seen.append(package)
-        report(Progress(status=Status.BUILDING))
+        report(Progress(status=Status.CHECKING))
         assert claim == bench.claim
         return make_result()
 
@@ -104,7 +104,7 @@ def test_judging_gets_the_package_the_judgement_names(bench: Bench) -> None:
     bench.perform(evaluate)
     assert {p.hash for p in seen} == {bench.package.hash}
     assert len(bench.api.requests(f"GET /worker/packages/{bench.package.hash}")) == 1
-    assert bench.sent(PROGRESS)[0] == Progress(status=Status.BUILDING).model_dump(mode="json")
+    assert bench.sent(PROGRESS)[0] == Progress(status=Status.CHECKING).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
