@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from judge.errors import InfrastructureError
 from judge.party import Party, Reply
 from judge.problem import DType, TensorSpec
 from judge.verdict import Language, Verdict
+from sandbox.base import SandboxError
 from sandbox.bubblewrap import Bubblewrap
 from sandbox.harness import protocol
 from sandbox.harness.protocol import DONE, Op
 from sandbox.limits import Limits
+from sandbox.outcome import Status
 
 BUSY = b"""\
 import time
@@ -105,3 +109,31 @@ def test_a_sandbox_that_does_not_start_again_is_nobodys_fault_but_ours(
     party.renew()
     with pytest.raises(InfrastructureError, match="no room"):
         party.reload()
+
+
+def test_a_party_that_never_started_ends_as_well() -> None:
+    party = Party(Bubblewrap(), Limits(wall_s=60), "none", arena_bytes=1 << 20)
+    with pytest.raises(ValueError, match="has not been started"):
+        _ = party.resident
+    party.kill()
+    assert party.end().status is Status.OK
+
+
+def test_one_whose_sandbox_cannot_be_made_ends_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise SandboxError("no room")
+
+    monkeypatch.setattr(Bubblewrap, "start", refuse)
+    with (
+        Party(Bubblewrap(), Limits(wall_s=60), "none", arena_bytes=1 << 20) as party,
+        pytest.raises(SandboxError, match="no room"),
+    ):
+        party.ready()
+
+
+def test_a_killed_party_is_gone_at_its_end(party: Party) -> None:
+    pid = party.resident.pid
+    party.kill()
+    party.end()
+    party.kill()
+    assert not Path(f"/proc/{pid}").exists()

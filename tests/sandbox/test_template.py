@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from sandbox.bubblewrap import Bubblewrap, Layers
 from sandbox.harness.template import MESSAGE_BYTES, Request
 from sandbox.outcome import Outcome, Status
 from sandbox.probes import check
+from sandbox.process import stat_fields
 from sandbox.resident import BubblewrapResident
-from tests.sandbox.conftest import LIMITS, dies, python
+from tests.sandbox.conftest import LIMITS, dies, eventually, python
 
 WARM = {"OMP_NUM_THREADS": "1"}
 SCRIPT = "sandbox.harness.script"
@@ -402,3 +404,67 @@ def test_a_stop_holds(warm: Bubblewrap) -> None:
         resident.resume()
         while os.fstat(resident.tree.stdout).st_size == size:
             assert resident.alive()
+
+
+def below(pid: int) -> set[int]:
+    """The living children of a process."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children if process_state(int(child)) not in ("Z", "")}
+
+
+def process_state(pid: int) -> str:
+    try:
+        return stat_fields(pid)[0]
+    except OSError:
+        return ""
+
+
+def test_several_are_made_at_once_and_none_runs_before_it_is_asked_for(warm: Bubblewrap) -> None:
+    fds = [os.memfd_create("ran") for _ in range(3)]
+    code = "import os, sys, time; os.write(int(sys.argv[1]), b'ran'); time.sleep(1000)"
+    try:
+        launches = [warm.begin(script(code, fd, share=(fd,)), LIMITS) for fd in fds]
+        # Asked for in another order than they were begun.
+        for launch, fd in reversed(list(zip(launches, fds, strict=True))):
+            assert os.pread(fd, 9, 0) == b""
+            with launch.resident():
+                assert eventually(lambda fd=fd: os.pread(fd, 9, 0) == b"ran")  # type: ignore[misc]
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def test_one_that_is_given_up_leaves_nothing(warm: Bubblewrap) -> None:
+    template = warm._template
+    assert template is not None
+    host_pid = template._resident.pid
+    open_before, children = set(os.listdir("/proc/self/fd")), below(host_pid)
+    launch = warm.begin(script("open('/work/ran', 'w')"), LIMITS)
+    assert eventually(lambda: below(host_pid) > children)
+    launch.abandon()
+    assert eventually(lambda: below(host_pid) == children)
+    assert set(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_begun_cold_it_starts_when_it_is_asked_for() -> None:
+    cold = Bubblewrap()
+    cold.begin(script("print('never')"), LIMITS).abandon()
+    launch = cold.begin(script("import time; time.sleep(1000)"), LIMITS)
+    with launch.resident() as resident:
+        assert resident.alive()
+
+
+def test_threads_may_start_programs_at_the_same_time(warm: Bubblewrap) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: answer(warm, f"print({n})"), range(12)))
+    assert found == [str(n) for n in range(12)]
+
+
+def test_killed_they_die_together_and_are_ended_later(warm: Bubblewrap) -> None:
+    residents = [started(warm, "import time; time.sleep(1000)") for _ in range(2)]
+    for resident in residents:
+        resident.kill()
+    for resident in residents:
+        assert eventually(lambda r=resident: not r.alive())  # type: ignore[misc]
+        assert resident.end() is resident.end()
+        resident.kill()
