@@ -2,28 +2,31 @@
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from judge.arena import Array, element_type
 from judge.certified import GAP, rules_hash
-from judge.checker import oracle_margins
+from judge.checker import SMALL, floor_of, oracle_margins, root_mean_square
 from judge.cores import scheduling_restored, share_out
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.inputs import InputSource, generator
 from judge.judging import BASELINE_LIMITS
 from judge.jury import Evidence, Jury
 from judge.mutants import FOR_DRAWS, MUTANTS, OF_INPUTS, Original, Unfit, mutate
-from judge.oracle import Oracle, Reference
+from judge.oracle import Oracle, Reference, Truth
 from judge.package import Package
 from judge.party import Party
 from judge.problem import Problem, Workload
 from judge.tolerance import Oracle as OracleRule
 from judge.tolerance import Statistical
-from judge.wire import Certificate, JudgementResult, Trial
+from judge.wire import Certificate, Floor, JudgementResult, Trial
 from sandbox.base import Sandbox, SandboxError
+
+DRAWS = 8
+"""Inputs on which a floor is looked for."""
 
 _LEAST = 1e-3
 """An honest margin below this counts as this: a gap of thousands is a gap."""
@@ -79,6 +82,7 @@ def _certify(
 ) -> Certificate:
     margins: dict[str, dict[str, float]] = {}
     trials: list[Trial] = []
+    floors: dict[str, dict[str, Floor]] = {}
     for workload in package.problem.workloads:
         if not workload.timed:
             continue
@@ -88,6 +92,7 @@ def _certify(
         _widen(worst, bench.margins(bench.right))
         _widen(worst, bench.reference_margins())
         trials += bench.trials(worst)
+        floors[workload.name] = bench.floors()
     complaints = [
         f"workload {workload!r}: the reference's own output fails the gate {gate!r}; loosen it"
         for workload, worst in margins.items()
@@ -103,7 +108,17 @@ def _certify(
         honest=margins,
         trials=tuple(trials),
         complaints=tuple(complaints),
+        floors=floors,
     )
+
+
+def below(floors: Sequence[Floor]) -> Floor:
+    """As far below the least of these, in ratio, as the most of them is above it."""
+    seen = np.array([(floor.condition, floor.scale, *floor.errors) for floor in floors])
+    least, most = seen.min(axis=0), seen.max(axis=0)
+    sure = np.divide(least * least, most, out=np.zeros_like(least), where=most > 0)
+    condition, scale, worst, mean, rms = map(float, sure)
+    return Floor(condition=condition, scale=scale, errors=(worst, mean, rms))
 
 
 def _complaint(trial: Trial, honest: Mapping[str, Mapping[str, float]]) -> str:
@@ -129,6 +144,7 @@ class _Bench:
     oracle: Oracle
     jury: Jury
     rng: np.random.Generator
+    source: InputSource
     evidence: Evidence
     right: Arrays
     previous: Arrays
@@ -145,7 +161,7 @@ class _Bench:
         previous, right = (_rounded(problem, v) for v in values)
         # The truth comes last: a random operator's is another draw than what is compared with it.
         evidence = jury.hear(inputs, rng)
-        return cls(problem, workload, oracle, jury, rng, evidence, right, previous)
+        return cls(problem, workload, oracle, jury, rng, source, evidence, right, previous)
 
     def margins(self, outputs: Arrays) -> dict[str, float]:
         """Output and gate to the error over what is allowed."""
@@ -161,6 +177,19 @@ class _Bench:
                 own = oracle_margins(truth.honest, truth.honest, truth.value.size, rule)
                 margins |= {f"{name}:{gate}": margin for gate, margin in own.items()}
         return margins
+
+    def floors(self) -> dict[str, Floor]:
+        """Of outputs with enough elements that not all is chance, and where honest work shows."""
+        kept = {}
+        draws = [self.jury.hear(self.source.fresh(2 + i), self.rng).truths for i in range(DRAWS)]
+        for spec in self.problem.operator.outputs:
+            rule, u = self.problem.tolerance_of(spec.name), spec.dtype.unit_roundoff
+            if isinstance(rule, OracleRule) and u and self.right[spec.name].size >= SMALL:
+                truths = [draw[spec.name] for draw in draws]
+                floor = below([floor_of(truth, u) for truth in truths])
+                if all(_honest_shows(truth, u, floor, rule) for truth in truths):
+                    kept[spec.name] = floor
+        return kept
 
     def trials(self, honest: Mapping[str, float]) -> Iterator[Trial]:
         """Every mutant of every output."""
@@ -214,6 +243,16 @@ class _Bench:
             margin=margin if math.isfinite(margin) else None,
             gap=gap if math.isfinite(gap) else None,
         )
+
+
+def _honest_shows(truth: Truth, u: float, floor: Floor, rule: OracleRule) -> bool:
+    """Whether the reference at the declared precision would still pass by what a floor promises."""
+    least = u * np.abs(truth.value) + floor.condition * root_mean_square(truth.value)
+    with np.errstate(all="ignore"):
+        coarser = float(np.mean(truth.scale / least))
+    worst, mean, rms = (coarser * size for size in truth.honest)
+    margins = oracle_margins((worst, mean, rms), floor.errors, truth.value.size, rule)
+    return all(margin <= 1 for margin in margins.values())
 
 
 def _rounded(problem: Problem, values: Arrays) -> dict[str, Array]:

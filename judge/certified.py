@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from judge.errors import ProblemError
 from judge.layout import CERTIFICATE
 from judge.package import Package
-from judge.wire import Certificate, CertificateView
+from judge.wire import Certificate, CertificateView, Floors
 
 GAP = 4.0
 """How much worse the best mutant must be than the worst honest output."""
@@ -75,6 +75,17 @@ def read_certificate(root: Path) -> Certificate | None:
             f"{root.name}/{CERTIFICATE} cannot be read; have it made again: "
             f"opjudge problem verify {root}"
         ) from error
+
+
+def floors_of(package: Package) -> Floors:
+    """Those of the package's own certificate; none if it has none, or one of other rules."""
+    try:
+        certificate = read_certificate(package.root)
+    except ProblemError:
+        return {}
+    if certificate is None or certificate.rules_hash != rules_hash(package):
+        return {}
+    return certificate.floors
 
 
 def certified(package: Package, *, required: bool = True) -> Certificate | None:

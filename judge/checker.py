@@ -17,7 +17,7 @@ from judge.arena import Array, raw, same_bytes
 from judge.findings import Findings
 from judge.oracle import Truth
 from judge.tolerance import Exact, Lsb, Oracle, PerOutput
-from judge.wire import ErrorReport
+from judge.wire import ErrorReport, Floor
 
 SMALL = 1000
 """Below so many elements mean and RMS are as chancy as a maximum, and get its ratio."""
@@ -39,7 +39,7 @@ _BLOCK = 256
 """Elements summed up at a time: with some ten thousand the BLAS behind numpy starts threads of its
 own, and what `_compared` makes of a block is the nearer to its maximum the smaller it is."""
 
-_PIECE = 1024 * _BLOCK
+_PIECE = 256 * _BLOCK
 """Elements compared at a time: the difference stays in a cache, and makes no new pages."""
 
 
@@ -122,20 +122,26 @@ def root_mean_square(values: Array) -> float:
 
 
 def _squares(flat: Array) -> float:
-    return float(_block_squares(flat).sum(dtype=np.float64))
+    sums = np.empty(-(-flat.size // _BLOCK), flat.dtype)
+    return float(_block_squares(flat, sums).sum(dtype=np.float64))
 
 
-def _block_squares(flat: Array) -> Array:
-    """The sum of squares of every block, the last one perhaps shorter."""
-    whole = flat.size // _BLOCK * _BLOCK
-    blocks, rest = flat[:whole].reshape(-1, _BLOCK), flat[whole:]
-    return np.append(np.vecdot(blocks, blocks), np.vecdot(rest, rest))
+def _block_squares(flat: Array, sums: Array) -> Array:
+    """Write the sum of squares of every block, the last one perhaps shorter."""
+    whole = flat.size // _BLOCK
+    blocks, rest = flat[: whole * _BLOCK].reshape(-1, _BLOCK), flat[whole * _BLOCK :]
+    np.vecdot(blocks, blocks, out=sums[:whole])
+    if rest.size:
+        sums[whole] = np.vecdot(rest, rest)
+    return sums
 
 
-def _compared(got: Array, baseline: Array, wide: type[np.floating[Any]]) -> Sizes:
-    """RMS of the baseline's output; bound of the maximum, and RMS, of the difference.
+def _compared(
+    got: Array, baseline: Array, wide: type[np.floating[Any]]
+) -> tuple[float, float, Array]:
+    """RMS of the baseline's output and of the difference, and the norm of each block of the latter.
 
-    The bound is the largest norm of a block: at most 16 times the maximum, and two passes less.
+    A block's norm is at least its maximum, and a pass less.
 
     In pieces: that is twice as fast as whole arrays that do not fit into a cache. None of it can be
     believed unless both RMS are finite.
@@ -143,21 +149,24 @@ def _compared(got: Array, baseline: Array, wide: type[np.floating[Any]]) -> Size
     Args:
         wide: the type to compare in.
     """
-    size = error = most = 0.0
+    blocks = -(-got.size // _BLOCK)
+    sizes, errors = np.empty((2, blocks), wide)
+    done = 0
     for whole, difference in _differences(got, baseline, wide):
-        squares = _block_squares(difference)
-        size += _squares(whole)
-        error += float(squares.sum(dtype=np.float64))
-        most = max(most, float(squares.max()))
-    return math.sqrt(size / got.size), math.sqrt(most), math.sqrt(error / got.size)
+        there = slice(done, done + -(-whole.size // _BLOCK))
+        _block_squares(whole, sizes[there])
+        _block_squares(difference, errors[there])
+        done = there.stop
+    size, error = (math.sqrt(s.sum(dtype=np.float64) / got.size) for s in (sizes, errors))
+    return size, error, np.sqrt(errors, out=errors)
 
 
-def _largest_difference(got: Array, baseline: Array, wide: type[np.floating[Any]]) -> float:
-    """The exact maximum of the absolute difference."""
-    return max(
-        max(float(difference.max()), -float(difference.min()))
-        for _, difference in _differences(got, baseline, wide)
-    )
+def _gathered(array: Array, chosen: Array) -> Array:
+    """The elements of the chosen blocks, in double precision."""
+    flat, whole = array.reshape(-1), array.size // _BLOCK
+    blocks = flat[: whole * _BLOCK].reshape(-1, _BLOCK)[chosen[:whole]]
+    rest = flat[whole * _BLOCK :] if chosen[whole:].any() else flat[:0]
+    return np.concatenate((blocks.reshape(-1), rest)).astype(np.float64)
 
 
 def _differences(
@@ -176,22 +185,25 @@ def _differences(
 
 @dataclass(frozen=True)
 class QuickCheck:
-    """A cheap comparison with the baseline's output on the same inputs.
+    """Cheap comparisons: with the baseline's output on the same inputs, and with the value alone.
 
-    Built from the oracle's truth on one call of a workload, good for its other calls, whose
-    inputs follow the same distribution. It only ever says that the oracle need not be asked.
+    Built from the oracle's truth on one call of a workload, or from its certificate, and good for
+    other calls, whose inputs follow the same distribution. They only ever say that the oracle need
+    not be asked for more.
 
     Attributes:
         u: unit roundoff of the output's type; 0 where outputs have to be the same.
         condition: largest condition seen, over the RMS of the output it was seen with.
-        element: c of the element gate.
         rms: how far from the baseline's on the whole, over the RMS of the output.
+        rule: the tolerance; None where outputs have to be the same.
+        floor: of the certificate, until the oracle was asked.
     """
 
     u: float
     condition: float
-    element: float
     rms: float
+    rule: Oracle | None
+    floor: Floor | None = None
 
     @classmethod
     def learn(cls, truth: Truth, u: float, tolerance: PerOutput) -> "QuickCheck | None":
@@ -201,52 +213,108 @@ class QuickCheck:
         elements would let the baseline's misses be added to the submission's own.
         """
         if isinstance(tolerance, Exact) or (u == 0.0 and not isinstance(tolerance, Lsb)):
-            return cls(0.0, 0.0, 0.0, 0.0)
+            return cls(0.0, 0.0, 0.0, None)
         if isinstance(tolerance, Oracle):
-            return cls(u, truth.condition, tolerance.element, _allowed_rms(truth, tolerance))
+            return cls(u, truth.condition, _allowed_rms(truth, tolerance), tolerance)
         return None
+
+    @classmethod
+    def promised(cls, floor: Floor, u: float, tolerance: Oracle) -> "QuickCheck":
+        """From a certificate: nothing in it is looser than what `learn` takes from any truth."""
+        ratio = tolerance.rms_ratio * max(floor.errors[2], FLOOR[2])
+        return cls(u, floor.condition, QUICK_RMS * ratio * floor.scale, tolerance, floor)
 
     def widened(self, other: "QuickCheck") -> "QuickCheck":
         """The looser of two."""
         condition, rms = max(self.condition, other.condition), max(self.rms, other.rms)
-        return QuickCheck(self.u, condition, self.element, rms)
+        return QuickCheck(self.u, condition, rms, self.rule)
 
     def agrees(self, got: Array, baseline: Array) -> bool:
         """Whether an output is as near the baseline's as two right ones are."""
-        return self._near(got, baseline, QUICK_SLACK)
-
-    def is_right(self, got: Array, value: Array) -> bool:
-        """Whether an output is as near the reference's value as a right one is."""
-        return self._near(got, value, 1.0)
-
-    def _near(self, got: Array, other: Array, slack: float) -> bool:
-        if got.dtype == other.dtype and same_bytes(raw(got), raw(other)):
+        if identical(got, baseline):
             # As right as the other, whatever is in it; and it ends at the first difference.
             return True
-        if self.u == 0.0:
-            return bool(np.array_equal(got, other))
+        if self.rule is None:
+            return bool(np.array_equal(got, baseline))
         with np.errstate(all="ignore"):
-            return self._floating(got, other, slack * self.element)
+            return self._near(got, baseline, QUICK_SLACK * self.rule.element)
 
-    def _floating(self, got: Array, other: Array, slack: float) -> bool:
+    def is_right(self, got: Array, value: Array) -> bool:
+        """Whether an output is as near the reference's value as a right one is.
+
+        By a certificate alone that is: it passes all gates, with every unit of error the least that
+        it can be, so that what passes here passes there.
+        """
+        if self.rule is None:
+            return bool(np.array_equal(got, value))
+        with np.errstate(all="ignore"):
+            if self.floor is None:
+                return self._near(got, value, self.rule.element)
+            size = root_mean_square(value)
+            sizes = _most(got, value, self.u, self.floor.condition * size)
+        margins = oracle_margins(sizes, self.floor.errors, got.size, self.rule)
+        return math.isfinite(size) and all(margin <= 1 for margin in margins.values())
+
+    def _near(self, got: Array, other: Array, slack: float) -> bool:
         # Half precision goes to double because numpy takes twice as long to make it single.
         double = np.float64 in (got.dtype, other.dtype) or got.dtype == np.float16
         wide: type[np.floating[Any]] = np.float64 if double else np.float32
-        rms, most, error_rms = _compared(got, other, wide)
+        rms, error_rms, errors = _compared(got, other, wide)
         if not double and not math.isfinite(rms + error_rms):
-            wide = np.float64
-            rms, most, error_rms = _compared(got, other, wide)
+            rms, error_rms, errors = _compared(got, other, np.float64)
         # Where an output is not finite the oracle is asked.
         if not math.isfinite(rms + error_rms) or error_rms > self.rms * rms:
             return False
-        # Nearly always the part of the tolerance that is the same everywhere is wide enough.
+        # Nearly everywhere the part of the tolerance that is the same everywhere is wide enough.
         everywhere = slack * self.condition * rms
-        if most <= everywhere or _largest_difference(got, other, wide) <= everywhere:
-            return True
-        theirs = other.astype(np.float64)
-        error = np.abs(got.astype(np.float64) - theirs)
+        far = errors > everywhere
+        theirs = _gathered(other, far)
+        error = np.abs(_gathered(got, far) - theirs)
         error -= np.abs(theirs) * (slack * self.u)
-        return bool(error.max() <= everywhere)
+        return bool(error.max(initial=-math.inf) <= everywhere)
+
+
+CAUTION = 0.8
+"""Of what was seen, what a floor promises: over many elements hardly anything varies so much."""
+
+
+def floor_of(truth: Truth, u: float) -> Floor:
+    """What this truth lets expect of others of its workload; all 0 where it is not finite."""
+    value, scale = truth.value, truth.scale
+    with np.errstate(all="ignore"):
+        seen = float((scale - u * np.abs(value)).min()), root_mean_square(scale)
+        condition, unit = (CAUTION * size / root_mean_square(value) for size in seen)
+    worst, mean, rms = (CAUTION * size for size in truth.honest)
+    if not math.isfinite(condition + unit):
+        condition = unit = 0.0
+    return Floor(condition=max(condition, 0.0), scale=unit, errors=(worst, mean, rms))
+
+
+def identical(mine: Array, theirs: Array) -> bool:
+    """Whether two outputs are the same, bit for bit."""
+    return mine.dtype == theirs.dtype and same_bytes(raw(mine), raw(theirs))
+
+
+def _most(got: Array, value: Array, u: float, floor: float) -> Sizes:
+    """(max, mean, RMS) of errors in the unit u * |y*| + floor; not numbers where any is none.
+
+    Piece by piece, so that all but the outputs themselves stays in a cache.
+    """
+    mine, want = got.reshape(-1), value.reshape(-1)
+    errors, units = np.empty((2, min(_PIECE, got.size)))
+    most = total = squares = 0.0
+    for start in range(0, got.size, _PIECE):
+        part = slice(start, start + _PIECE)
+        error, unit = errors[: want[part].size], units[: want[part].size]
+        np.subtract(mine[part].astype(np.float64, copy=False), want[part], out=error)
+        np.abs(error, out=error)
+        np.multiply(np.abs(want[part], out=unit), u, out=unit)
+        unit += floor
+        error /= unit
+        total += float(error.sum())
+        squares += _squares(error)
+        most = max(most, float(error.max()))
+    return most, total / got.size, math.sqrt(squares / got.size)
 
 
 def _allowed_rms(truth: Truth, tolerance: Oracle) -> float:

@@ -16,8 +16,11 @@ class Effort:
         half_width: stop when half the interval of the log speed-up is below this.
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
         life: at least and at most how many rounds of each workload one process serves.
-        oracle_share: share of timed rounds checked against the oracle, beyond the first.
-        whole_share: share of those for which it is asked for conditions as well, not values alone.
+        oracle_share: least and most share of timed rounds checked against the oracle, beyond the
+            first.
+        oracle_cost: of the time that the calls themselves take, what that may cost in between.
+        whole_share: share of those, the first included, for which it is asked for conditions as
+            well, not values alone.
     """
 
     checks: int = 3
@@ -26,8 +29,9 @@ class Effort:
     half_width: float = 0.004
     budget_s: float = 4.0
     life: tuple[int, int] = (30, 60)
-    oracle_share: float = 0.03
-    whole_share: float = 0.05
+    oracle_share: tuple[float, float] = (0.01, 0.03)
+    oracle_cost: float = 0.05
+    whole_share: float = 0.02
 
 
 USUAL: Mapping[Mode, Effort] = {

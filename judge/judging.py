@@ -21,6 +21,7 @@ from pathlib import Path
 from judge import scoring
 from judge.arena import Given
 from judge.building import BUILD_LIMITS, Built, build
+from judge.certified import floors_of
 from judge.cores import scheduling_restored, share_out
 from judge.effort import USUAL, Effort
 from judge.errors import InfrastructureError
@@ -31,7 +32,7 @@ from judge.party import ARENA_BYTES, Library, Party
 from judge.signature import arity
 from judge.source import Source, parse_upload
 from judge.verdict import Language, Mode, Status, Verdict
-from judge.wire import Environment, Interval, JudgementResult, Progress
+from judge.wire import Environment, Floors, Interval, JudgementResult, Progress
 from sandbox.base import Sandbox, SandboxError
 from sandbox.limits import Limits
 
@@ -55,12 +56,14 @@ class JudgingOptions:
         effort: per mode.
         worker: a name for the record.
         seed: 32 secret bytes all inputs come from; drawn anew for every judging if not given.
+        floors: of the problem's certificate; those that lie with the package if not given.
     """
 
     effort: Mapping[Mode, Effort] = field(default_factory=lambda: USUAL)
     worker: str = "local"
     device: str = "cpu"
     seed: bytes | None = None
+    floors: Floors | None = None
 
 
 def judge(
@@ -132,6 +135,7 @@ class _Judging:
         if not built.ok:
             return self._finish(Verdict.CE, "")
         candidate, baseline, reference = starting.result()
+        floors = self._options.floors
         pairing = Pairing(
             self._package,
             self._mode,
@@ -142,6 +146,7 @@ class _Judging:
             built.artifact,
             baseline,
             reference,
+            floors_of(self._package) if floors is None else floors,
         )
         measured = measure(pairing, self._options.effort[self._mode], self._report)
         self._update(

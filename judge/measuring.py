@@ -22,7 +22,7 @@ from judge.source import Source
 from judge.text import plain
 from judge.tracks import Track, make_side
 from judge.verdict import Language, Mode, Verdict
-from judge.wire import CpuUse, ErrorReport, Overhead, Run
+from judge.wire import CpuUse, ErrorReport, Floors, Overhead, Run
 
 _ABSENT_NS = 10_000_000
 """More than the answer that there is no `prepare` takes, on a busy machine too."""
@@ -38,6 +38,7 @@ class Pairing:
         seed: the judging's secret; every input comes from it.
         given: the pages for the inputs of both sides.
         artifact: what the candidate's build left.
+        floors: what is known of the errors of its outputs (`judge.certified`).
     """
 
     package: Package
@@ -49,6 +50,7 @@ class Pairing:
     artifact: bytes
     baseline: Party
     reference: Reference
+    floors: Floors
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _load(pairing: Pairing) -> None:
     baseline, candidate, source = pairing.baseline, pairing.candidate, pairing.source
     cores = share_out()
     # The reference has all cores: no clock runs while it works.
+    pairing.reference.party.favour()
     for party in (baseline, candidate):
         party.pin(cores)
     cores.work()
@@ -133,7 +136,9 @@ def _tracks(pairing: Pairing, rng: np.random.Generator) -> list[Track]:
             raise InfrastructureError(str(error)) from error
         inputs = InputSource(problem, w, pairing.seed, oracle.inputs)
         jury = Jury(problem, oracle)
-        made.append(Track(w, inputs, jury, mine, theirs if w.timed else None))
+        track = Track(w, inputs, jury, mine, theirs if w.timed else None)
+        track.rely_on(pairing.floors.get(w.name, {}), problem)
+        made.append(track)
     return made
 
 

@@ -155,7 +155,7 @@ class Oracle:
     def values(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The reference's outputs alone, in double precision (integers: int64).
 
-        One evaluation, where the whole truth takes five.
+        One evaluation, where the whole truth takes five. They are good until it is asked again.
 
         Raises:
             BaselineFailed: the reference failed, or does not fit the operator.
@@ -164,7 +164,7 @@ class Oracle:
         if not self._checks:
             self._evaluate(inputs, _VALUES_ALONE)
             return {
-                spec.name: self._arena.take(buffer)
+                spec.name: self._arena.array(buffer)
                 for spec, buffer in zip(operator.outputs, buffers, strict=False)
             }
         given = self._placement.inputs[1 + len(operator.inputs) :]

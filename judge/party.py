@@ -158,11 +158,18 @@ class Party:
         From now on every request expects the judge at work on the first of them.
         """
         self._cores = cores
-        pid = self.resident.pid
-        self.watch.follow(pid)
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(thread), cores.party)
-            favour(int(thread))
+        self.watch.follow(self.resident.pid)
+        for thread in self._threads():
+            os.sched_setaffinity(thread, cores.party)
+        self.favour()
+
+    def favour(self) -> None:
+        """Let the program go before others, with the threads that it starts from now on."""
+        for thread in self._threads():
+            favour(thread)
+
+    def _threads(self) -> list[int]:
+        return [int(thread) for thread in os.listdir(f"/proc/{self.resident.pid}/task")]
 
     def load(
         self,
@@ -253,14 +260,15 @@ class Party:
     def _await(self, start: int, limit_ns: int, *, patient: bool = False) -> Reply:
         words, wanted, clock = self._words, self._sequence, time.perf_counter_ns
         resident = self.resident
-        done, look_at, check_at = protocol.DONE, _LOOK_EVERY, start + _CHECK_EVERY_NS
+        look_every = 1 if patient else _LOOK_EVERY
+        done, look_at, check_at = protocol.DONE, look_every, start + _CHECK_EVERY_NS
         spins, gives_way = 0, self._cores is not None and self._cores.shared
         while words[done] != wanted:
             spins += 1
             if gives_way:
                 os.sched_yield()
             if spins >= look_at:
-                look_at += _LOOK_EVERY
+                look_at += look_every
                 if clock() - start > limit_ns:
                     return self._give_up(clock() - start)
                 if resident.polled and clock() > check_at:

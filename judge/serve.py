@@ -35,7 +35,8 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
     ) -> JudgementResult:
         source = from_files(claim.files, language=claim.language)
         # Not drawn here: the service is committed to it, so that nobody can choose another.
-        seeded = replace(options, seed=bytes.fromhex(claim.seed) or None)
+        seed = bytes.fromhex(claim.seed) or None
+        seeded = replace(options, seed=seed, floors=claim.floors)
         result = judge(package, source, claim.mode, sandbox, report=report, options=seeded)
         watched = _baselines_watched(result, package, settings)
         held = _held_against_peaks(watched, package, settings)

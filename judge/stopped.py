@@ -1,6 +1,9 @@
 """What a tolerance stops, and by how much; part of `judge.wire`, which all others import."""
 
 import math
+from collections.abc import Mapping
+
+from pydantic import Field
 
 from judge.measured import Wire
 
@@ -28,6 +31,24 @@ class Trial(Wire):
         return math.inf if self.gap is None else self.gap
 
 
+class Floor(Wire):
+    """What an output's errors are at least measured by, on any inputs of a workload.
+
+    Attributes:
+        condition: the least of any element, over the RMS of the output.
+        scale: its RMS over that of the output.
+        errors: of the reference at the declared precision (max, mean, RMS), in the oracle's unit.
+    """
+
+    condition: float
+    scale: float
+    errors: tuple[float, float, float]
+
+
+Floors = Mapping[str, Mapping[str, Floor]]
+"""Workload to output to floor."""
+
+
 class Certificate(Wire):
     """What the tolerance of a package stops.
 
@@ -36,6 +57,7 @@ class Certificate(Wire):
         gap: the smallest of all mutants; None if all are beyond numbers.
         honest: workload to output and gate to the worst margin of what is honest: the accepted
             submissions, the reference at the declared precision, and the truth, rounded.
+        floors: by workload and output, where they are steady from inputs to inputs.
         complaints: what must be changed, and where; the package is ready if there is none.
     """
 
@@ -45,6 +67,7 @@ class Certificate(Wire):
     honest: dict[str, dict[str, float]]
     trials: tuple[Trial, ...]
     complaints: tuple[str, ...]
+    floors: dict[str, dict[str, Floor]] = Field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

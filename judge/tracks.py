@@ -1,22 +1,22 @@
 """One workload's side of a judging: its inputs, buffers, samples, and what is known about it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from judge import timing
 from judge.arena import Arena, Array, Buffer, Glimpse, Placement
-from judge.checker import QuickCheck
+from judge.checker import QuickCheck, identical
 from judge.findings import Findings
 from judge.inputs import InputSource
 from judge.jury import Jury
 from judge.oracle import Truth
 from judge.party import Party
 from judge.problem import Problem, Workload
-from judge.tolerance import Backward, Check, Statistical
+from judge.tolerance import Backward, Check, Oracle, Statistical
 from judge.verdict import Language, Verdict
-from judge.wire import ErrorReport, Run
+from judge.wire import ErrorReport, Floor, Run
 from sandbox.harness import protocol
 
 PLACES = 4
@@ -48,7 +48,7 @@ class Side:
     """One workload at one party.
 
     Attributes:
-        previous: outputs of the last call that the oracle was asked about.
+        previous: outputs of the last call that the oracle was asked about, of random operators.
         margins: output and gate to the largest error seen over what is allowed there.
     """
 
@@ -75,6 +75,7 @@ class Track:
         spot: which of the places the present call uses, on either side.
         starts: the number of the first round of each process.
         verify_ns: what it took to verify its calls.
+        look_ns: what it last took to ask for the reference's values and compare.
     """
 
     workload: Workload
@@ -92,6 +93,13 @@ class Track:
     spent_s: float = 0.0
     starts: list[int] = field(default_factory=lambda: [0])
     verify_ns: int = 0
+    look_ns: int = 0
+
+    @property
+    def round_ns(self) -> float:
+        """What the calls of one round take, on average; 0 if none was timed."""
+        taken = [sum(side.samples_ns) for side in self.sides]
+        return sum(taken) / max(len(self.candidate.samples_ns), 1)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -112,18 +120,32 @@ class Track:
         quick = self.quick
         return all(n in quick and quick[n].agrees(mine[n], theirs[n]) for n in mine)
 
-    def is_right(self, outputs: Arrays, values: Arrays) -> bool:
-        """Whether outputs are as near the reference's as what was learnt allows."""
+    def are_right(self, mine: Arrays, theirs: Arrays, values: Arrays) -> bool:
+        """Whether both sides' outputs are surely as near the reference's as they have to be."""
         quick = self.quick
-        return all(n in quick and quick[n].is_right(outputs[n], values[n]) for n in outputs)
+        return all(
+            quick[n].is_right(theirs[n], values[n])
+            and (identical(mine[n], theirs[n]) or quick[n].is_right(mine[n], values[n]))
+            for n in mine
+        )
+
+    def knows(self, outputs: Iterable[str]) -> bool:
+        """Whether the reference's values are enough to judge these outputs by."""
+        return all(name in self.quick for name in outputs)
+
+    def rely_on(self, floors: Mapping[str, Floor], problem: Problem) -> None:
+        """Take from a certificate what a quick comparison of any call needs."""
+        for name, floor in floors.items():
+            rule = problem.tolerance_of(name)
+            if isinstance(rule, Oracle):
+                self.quick[name] = QuickCheck.promised(floor, _roundoff(problem, name), rule)
 
     def learn(self, output: str, truth: Truth, problem: Problem) -> None:
         """Take from a truth what a quick comparison of later calls needs."""
-        spec = next(t for t in problem.operator.outputs if t.name == output)
         rule = problem.tolerance_of(output)
         if isinstance(rule, Statistical | Backward | Check):
             return
-        learnt = QuickCheck.learn(truth, spec.dtype.unit_roundoff, rule)
+        learnt = QuickCheck.learn(truth, _roundoff(problem, output), rule)
         if learnt is not None:
             known = self.quick.get(output, learnt)
             self.quick[output] = known.widened(learnt)
@@ -167,6 +189,10 @@ class Track:
             candidate_samples_ns=tuple(self.candidate.samples_ns),
             baseline_samples_ns=tuple(self.baseline.samples_ns) if self.baseline else (),
         )
+
+
+def _roundoff(problem: Problem, output: str) -> float:
+    return next(t for t in problem.operator.outputs if t.name == output).dtype.unit_roundoff
 
 
 def call_args(

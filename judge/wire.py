@@ -21,6 +21,8 @@ from judge.measured import Peaks as Peaks
 from judge.measured import Wire as Wire
 from judge.stopped import Certificate as Certificate
 from judge.stopped import CertificateView as CertificateView
+from judge.stopped import Floor as Floor
+from judge.stopped import Floors as Floors
 from judge.stopped import Trial as Trial
 from judge.verdict import Language, Mode, Status, Verdict
 
@@ -173,6 +175,7 @@ class Claim(FromNewer):
 
     Attributes:
         seed: what all inputs must come from, hex; the service is committed to it.
+        floors: those of the problem's certificate, which no worker is sent.
     """
 
     judgement_id: UUID
@@ -186,6 +189,7 @@ class Claim(FromNewer):
     mode: Mode
     language: Language
     seed: str = ""
+    floors: dict[str, dict[str, Floor]] = Field(default_factory=dict)
     files: tuple[SourceFile, ...]
 
 

@@ -119,6 +119,13 @@ class Catalog:
         workloads = package.problem.workloads if package else ()
         return frozenset(w.name for w in workloads if w.hidden)
 
+    def floors(self, slug: str, package_hash: str) -> wire.Floors:
+        """What the certificate says of this version; nothing of one that is not on offer."""
+        package, certificate = self._packages.get(slug), self._certificates.get(slug)
+        if package is None or certificate is None or package.hash != package_hash:
+            return {}
+        return certificate.floors
+
     def published(self, slug: str) -> frozenset[tuple[object, ...]]:
         """Name, dims and attributes of the workloads the version on offer shows to everybody."""
         package = self._packages.get(slug)

@@ -46,7 +46,8 @@ def claim(services: Services, judgement_id: UUID, request: wire.ClaimRequest) ->
     log.info("claimed", submission=str(claimed.submission_id), judgement=str(judgement_id),
              attempt=claimed.attempt, worker=request.worker, device=request.device)  # fmt: skip
     services.announce(Moved(claimed.submission_id, claimed.problem, claimed.device))
-    return claimed
+    floors = services.catalog.floors(claimed.problem, claimed.package_hash)
+    return claimed.model_copy(update={"floors": floors})
 
 
 def heartbeat(services: Services, judgement_id: UUID, token: str) -> wire.Heartbeat:

@@ -89,6 +89,8 @@ class Barrier:
             if self.rules is not None:
                 self.rules.fill(pid)
             leash = undo.enter_context(self.ours.dup()) if launched is None else None
+            # Once it may go, it may be gone.
+            inherited_bytes = 0 if launched else private_bytes(pid)
             self.ours.sendall(b"\n")
             undo.pop_all()
         self._met = True
@@ -100,7 +102,7 @@ class Barrier:
             stderr=self.stderr,
             last=last,
             launched=launched,
-            inherited_bytes=0 if launched else private_bytes(pid),
+            inherited_bytes=inherited_bytes,
             leash=leash,
             group=group,
             work=work,

@@ -1,5 +1,7 @@
 """One side of a judging: the clock around a program."""
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +52,24 @@ def test_limits_that_nobody_else_sees_to_are_looked_after_during_a_call(
     )
     assert party.request(Op.CALL, protocol.encode([300]), 10.0).failure is None
     assert any(during) == polled
+
+
+def test_a_favoured_program_goes_before_others(party: Party) -> None:
+    """So do the threads that it starts from then on: they inherit it."""
+    usual = os.getpriority(os.PRIO_PROCESS, party.resident.pid)
+    party.favour()
+    favoured = os.getpriority(os.PRIO_PROCESS, party.resident.pid)
+    assert favoured < usual or os.geteuid() != 0
+
+
+def test_who_waits_patiently_leaves_the_core(party: Party) -> None:
+    call = protocol.encode([300])
+    used = []
+    for patient in (True, False):
+        before = time.thread_time()
+        assert party.request(Op.CALL, call, 10.0, patient=patient).failure is None
+        used.append(time.thread_time() - before)
+    assert used[0] < 0.5 * used[1]
 
 
 GROWING = b"""\

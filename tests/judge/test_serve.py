@@ -1,19 +1,22 @@
 """What a worker adds to a judging: the seed of the claim, the roofline, the baseline's history."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from judge import roofline, serve
+from judge.judging import judge
 from judge.package import Package
 from judge.settings import WorkerSettings
 from judge.verdict import Mode
-from judge.wire import Bandwidth, JudgementResult, SourceFile
+from judge.wire import Bandwidth, Floor, JudgementResult, SourceFile
 from sandbox.base import Sandbox
 from tests.judge.conftest import NUMPY_BASELINE
 from tests.judge.recorded import make_result, make_run
 from tests.judge.samples import make_claim
 
+FLOORS = {"large": {"y": Floor(condition=1e-8, scale=1e-7, errors=(2.0, 1.0, 1.0))}}
 DIMS = {"dims": {"rows": 509, "cols": 1021}}  # 4.2 MB
 
 
@@ -57,17 +60,22 @@ def test_what_no_look_explains_is_in_quarantine(settings: WorkerSettings, packag
 
 
 def test_a_claim_is_judged_from_its_seed_and_the_baseline_remembered(
-    settings: WorkerSettings, package: Package, sandbox: Sandbox
+    settings: WorkerSettings, package: Package, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate = serve.make_evaluate(settings, sandbox)
     seed = bytes(range(32)).hex()
     files = (SourceFile(path="s.py", content=NUMPY_BASELINE.encode()),)
-    claim = make_claim(mode=Mode.BENCHMARK, seed=seed, files=files, package_hash=package.hash)
+    claim = make_claim(
+        mode=Mode.BENCHMARK, seed=seed, files=files, package_hash=package.hash, floors=FLOORS
+    )
+    judging = Mock(wraps=judge)
+    monkeypatch.setattr(serve, "judge", judging)
 
     judged = evaluate(claim, package, lambda _progress: None)
 
     assert judged.verdict == "AC", judged.message
     assert judged.seed == seed
+    assert judging.call_args.kwargs["options"].floors == FLOORS
     assert judged.environment.peaks is not None
     assert judged.roofline is not None
     (timed,) = (run for run in judged.runs if run.timed)

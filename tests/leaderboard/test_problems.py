@@ -179,6 +179,20 @@ def test_the_certificate_is_stored_with_the_version_and_shown(
         assert wire.Certificate.model_validate_json(version.certificate or "") == made
 
 
+def test_a_worker_gets_the_floors_of_the_version_it_judges(
+    problems_dir: Path, make_world: MakeWorld
+) -> None:
+    floors = {"large": {"y": wire.Floor(condition=1e-8, scale=1e-7, errors=(2.0, 1.0, 1.0))}}
+    package = load_package(problems_dir / PROBLEM)
+    write_certificate(certificate(package, floors=floors), problems_dir / PROBLEM)
+    world = make_world()
+    world.submit(world.person("alice"))
+    assert world.claim().floors == floors
+    assert world.services.catalog.floors(PROBLEM, package.hash) == floors
+    assert world.services.catalog.floors(PROBLEM, "ab" * 32) == {}
+    assert world.services.catalog.floors("unknown", package.hash) == {}
+
+
 def test_a_certificate_that_tells_of_a_small_gap_is_refused_in_any_case(
     problems_dir: Path, make_settings: Callable[..., Settings]
 ) -> None:
