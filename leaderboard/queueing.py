@@ -78,6 +78,11 @@ def pending_of(session: Session, user_id: int) -> int:
     return int(session.connection().execute(_PENDING, {"user_id": user_id}).scalar_one())
 
 
+def sent(session: Session, device: str) -> int:
+    """How many judgements that wait for a device were handed to Redis."""
+    return int(session.connection().execute(_SENT, {"device": device}).scalar_one())
+
+
 def take_for_redis(
     session: Session, device: str, now: datetime, depth: int
 ) -> list[tuple[UUID, int]]:
@@ -86,11 +91,7 @@ def take_for_redis(
     Returns:
         Judgement id and attempt of each.
     """
-    there = session.exec(
-        select(func.count())
-        .select_from(Judgement)
-        .where(*_waiting(device), col(Judgement.enqueued_at).is_not(None))
-    ).one()
+    there = sent(session, device)
     taken: list[tuple[UUID, int]] = []
     while there + len(taken) < depth:
         found = next_in_line(session, device, now, depth - there - len(taken), unsent=True)
@@ -115,7 +116,7 @@ def _waiting(device: str | BindParameter[str]) -> tuple[Any, ...]:
     )
 
 
-# Both put together once: whoever hands in asks.
+# Put together once: whoever hands in asks.
 _BEFORE = (
     select(func.count())
     .select_from(Judgement)
@@ -125,4 +126,9 @@ _PENDING = (
     select(func.count())
     .select_from(Judgement)
     .where(col(Judgement.ended_at).is_(None), Judgement.user_id == bindparam("user_id"))
+)
+_SENT = (
+    select(func.count())
+    .select_from(Judgement)
+    .where(*_waiting(bindparam("device")), col(Judgement.enqueued_at).is_not(None))
 )
