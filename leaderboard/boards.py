@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -145,29 +146,11 @@ def candidates(
 
     It leaves out only what is not judged yet, and what no person handed in.
     """
-    query = (
-        # Columns, not rows: there may be hundreds of thousands, and most of a row is its result.
-        select(*_COLUMNS)  # type: ignore[call-overload]
-        .join(User, col(User.id) == Submission.user_id)
-        .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .join(
-            ProblemVersion,
-            (col(ProblemVersion.problem) == Submission.problem)
-            & (col(ProblemVersion.package_hash) == Judgement.package_hash),
-        )
-        .where(
-            Submission.problem == problem,
-            Submission.device == device,
-            col(Judgement.is_current),
-            Judgement.state == State.JUDGED,
-            ~col(User.internal),
-        )
-        .order_by(col(Submission.user_id))
-        .execution_options(yield_per=1000)
-    )
+    values: dict[str, object] = {"problem": problem, "device": device}
+    query = _OF_ALL
     if user_id is not None:
-        query = query.where(Submission.user_id == user_id)
-    for row in session.exec(query):
+        query, values["user_id"] = _OF_ONE, user_id
+    for row in session.exec(query, params=values):
         yield row.user_id, _candidate(row)
 
 
@@ -190,6 +173,28 @@ _COLUMNS = (
     Judgement.ended_at,
     ProblemVersion.version,
 )
+_OF_ALL = (
+    # Columns, not rows: there may be hundreds of thousands, and most of a row is its result.
+    select(*_COLUMNS)  # type: ignore[call-overload]
+    .join(User, col(User.id) == Submission.user_id)
+    .join(Judgement, col(Judgement.submission_id) == Submission.id)
+    .join(
+        ProblemVersion,
+        (col(ProblemVersion.problem) == Submission.problem)
+        & (col(ProblemVersion.package_hash) == Judgement.package_hash),
+    )
+    .where(
+        Submission.problem == bindparam("problem"),
+        Submission.device == bindparam("device"),
+        col(Judgement.is_current),
+        Judgement.state == State.JUDGED,
+        ~col(User.internal),
+    )
+    .order_by(col(Submission.user_id))
+    .execution_options(yield_per=1000)
+)
+# Of every result that comes in, so it is put together once.
+_OF_ONE = _OF_ALL.where(Submission.user_id == bindparam("user_id"))
 
 
 def _candidate(row: Any) -> Candidate:

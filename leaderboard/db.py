@@ -57,6 +57,12 @@ class Database:
         ):
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Like `read`, for those who know tables and no models."""
+        with self.engine.connect() as connection:
+            yield connection
+
     def migrate(self) -> None:
         """Bring the schema up to date."""
         with self.writing() as connection:

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import anyio.to_thread
@@ -62,7 +63,7 @@ class Reader(Generic[StateT]):
         Raises Closed at the end of the service, and whatever looking up raised.
         """
         channel = self._channel
-        if self._seen == channel.version and channel.over is None:
+        if not self.behind and channel.over is None:
             self._waiting = asyncio.get_running_loop().create_future()
             try:
                 await self._waiting
@@ -70,10 +71,15 @@ class Reader(Generic[StateT]):
                 self._waiting = None
         if channel.over is not None:
             raise channel.over
-        if self._seen == channel.version:
+        if not self.behind:
             return None
         self._seen = channel.version
         return channel.state
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something new for it."""
+        return self._seen != self._channel.version
 
     def nudge(self) -> None:
         """End a wait, whether there is something new or not."""
@@ -94,6 +100,7 @@ class _Channel(Generic[StateT]):
         self._pause_s = pause_s
         self._changed = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._task = asyncio.ensure_future(self._run())
         self._task.add_done_callback(self._ended)
 
@@ -116,6 +123,8 @@ class _Channel(Generic[StateT]):
             self.over = reason
             self._wake()
         self._task.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
         if self._later is not None:
             self._later.cancel()
 
@@ -123,26 +132,33 @@ class _Channel(Generic[StateT]):
         while True:
             # Before looking: what changes meanwhile may not be seen, and is looked at again.
             self._changed.clear()
-            told_s = 0.0
             state = await anyio.to_thread.run_sync(self._load)
             if not self.version or state != self.state:
                 self.state = state
                 self.version += 1
-                told_s = await self._tell()
-            # A third of the time is for other things, however many there are to tell.
-            await asyncio.sleep(max(self._pause_s, told_s / 2))
+                if self._telling is None or self._telling.done():
+                    self._telling = asyncio.ensure_future(self._tell())
+            await asyncio.sleep(self._pause_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._refresh_s)
 
-    async def _tell(self) -> float:
-        """How many seconds it took."""
-        started = time.perf_counter()
-        for number, reader in enumerate(tuple(self.readers), 1):
-            reader.nudge()
-            if number % _SLICE == 0:
-                # Requests get their turn between, instead of after thousands of messages.
-                await asyncio.sleep(0)
-        return time.perf_counter() - started
+    async def _tell(self) -> None:
+        """Go round and round until everybody was told of the latest version.
+
+        Looking goes on meanwhile, and whoever is met is told what is known by then: so nobody
+        waits longer than one round, whenever it was that something changed.
+        """
+        told = 0
+        while told != self.version:
+            told = self.version
+            behind = (reader for reader in tuple(self.readers) if reader.behind)
+            while some := tuple(islice(behind, _SLICE)):
+                started = time.perf_counter()
+                for reader in some:
+                    reader.nudge()
+                await asyncio.sleep(0)  # all of them have sent it after this
+                # A third of the time is for other things, however many there are to tell.
+                await asyncio.sleep((time.perf_counter() - started) / 2)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and self.over is None:

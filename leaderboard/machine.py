@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
-from sqlmodel import Session, col, update
+from sqlmodel import Session, col, insert, update
 
 from judge.errors import InfrastructureError
 from leaderboard.models import PENDING, WITH_WORKER, Judgement, State
@@ -131,13 +131,17 @@ _FREE: Mapping[State, Mapping[str, object]] = {
     **{state: {"lease_until": None} for state in ENDED},
 }
 
+_INSERT = insert(Judgement)
+
 
 def make(session: Session, by: Actor, now: datetime, **values: Any) -> Judgement:
-    """Queue a new judgement, the current one of its submission."""
+    """Queue a new judgement, the current one of its submission.
+
+    What is returned is its row as it was stored, and unknown to the session.
+    """
     _check_actor(ENQUEUE, by)
     judgement = Judgement(id=uuid4(), state=State.QUEUED, since=now, created_at=now, **values)
-    session.add(judgement)
-    session.flush()
+    session.connection().execute(_INSERT, judgement.model_dump())
     return judgement
 
 

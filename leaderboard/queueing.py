@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BindParameter, bindparam
 from sqlmodel import Session, col, func, select
 
 from leaderboard.machine import SEND, Actor, move
@@ -68,20 +69,18 @@ def device_time_s(session: Session, device: str, now: datetime) -> dict[int, flo
 
 def position(session: Session, device: str, number: int) -> int:
     """How many judgements wait for the device that arrived before this submission."""
-    return session.exec(
-        select(func.count())
-        .select_from(Judgement)
-        .where(*_waiting(device), col(Judgement.number) < number)
-    ).one()
+    values = {"device": device, "number": number}
+    return int(session.connection().execute(_BEFORE, values).scalar_one())
 
 
 def pending_of(session: Session, user_id: int) -> int:
     """How many judgements of a person wait or run."""
-    return session.exec(
-        select(func.count())
-        .select_from(Judgement)
-        .where(col(Judgement.ended_at).is_(None), Judgement.user_id == user_id)
-    ).one()
+    return int(session.connection().execute(_PENDING, {"user_id": user_id}).scalar_one())
+
+
+def sent(session: Session, device: str) -> int:
+    """How many judgements that wait for a device were handed to Redis."""
+    return int(session.connection().execute(_SENT, {"device": device}).scalar_one())
 
 
 def take_for_redis(
@@ -92,11 +91,7 @@ def take_for_redis(
     Returns:
         Judgement id and attempt of each.
     """
-    there = session.exec(
-        select(func.count())
-        .select_from(Judgement)
-        .where(*_waiting(device), col(Judgement.enqueued_at).is_not(None))
-    ).one()
+    there = sent(session, device)
     taken: list[tuple[UUID, int]] = []
     while there + len(taken) < depth:
         found = next_in_line(session, device, now, depth - there - len(taken), unsent=True)
@@ -112,10 +107,28 @@ def take_for_redis(
     return taken
 
 
-def _waiting(device: str) -> tuple[Any, ...]:
+def _waiting(device: str | BindParameter[str]) -> tuple[Any, ...]:
     # What has not ended: so the database reads the queue and not the history.
     return (
         col(Judgement.ended_at).is_(None),
         Judgement.device == device,
         Judgement.state == State.QUEUED,
     )
+
+
+# Put together once: whoever hands in asks.
+_BEFORE = (
+    select(func.count())
+    .select_from(Judgement)
+    .where(*_waiting(bindparam("device")), col(Judgement.number) < bindparam("number"))
+)
+_PENDING = (
+    select(func.count())
+    .select_from(Judgement)
+    .where(col(Judgement.ended_at).is_(None), Judgement.user_id == bindparam("user_id"))
+)
+_SENT = (
+    select(func.count())
+    .select_from(Judgement)
+    .where(*_waiting(bindparam("device")), col(Judgement.enqueued_at).is_not(None))
+)

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from sqlmodel import Session
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, select
 
 from judge import wire
 from judge.errors import ApiError
@@ -43,10 +44,18 @@ def standings(
         return services.pages.get(key, board.revision, lambda: _cut(session, board, after, limit))
 
 
+# Put together once: every event on a board asks, and whoever has a board already.
+_REVISION = select(col(Board.revision)).where(
+    Board.problem == bindparam("problem"), Board.device == bindparam("device")
+)
+
+
 def revision(services: Services, problem: str, device: str) -> int:
     """What changes whenever the board does. Raises ApiError 404."""
-    with services.db.read() as session:
-        return head(services, session, problem, device).revision
+    services.catalog.board(problem, device)
+    with services.db.reading() as connection:
+        values = {"problem": problem, "device": device}
+        return int(connection.execute(_REVISION, values).scalar_one())
 
 
 def news(services: Services, problem: str, device: str, last_id: str | None) -> EventStream:

@@ -94,10 +94,14 @@ class Services:
         """Keep the queue of a device a few judgements deep."""
         if not self.dispatcher.enabled:
             return
+        depth = self.settings.queue_depth
+        # While many hand in it is deep enough, and they need not wait for each other here.
+        # Whoever makes room later sees what is waiting now, and feeds it.
+        with self.db.read() as session:
+            if queueing.sent(session, device) >= depth:
+                return
         with self.db.write() as session:
-            taken = queueing.take_for_redis(
-                session, device, self.clock(), self.settings.queue_depth
-            )
+            taken = queueing.take_for_redis(session, device, self.clock(), depth)
         for judgement_id, attempt in taken:
             self.dispatcher.enqueue(judgement_id, attempt, device)
 

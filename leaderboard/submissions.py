@@ -23,6 +23,8 @@ from leaderboard.services import Services
 from leaderboard.text import plain
 
 _ZIP_OVERHEAD_BYTES = 64 << 10
+_INSERT = insert(Submission).returning(col(Submission.number))
+_INSERT_FILES = insert(SubmissionFile)
 
 log = structlog.get_logger(__name__)
 
@@ -246,19 +248,19 @@ def _store(
     """None if it was there already. Raises ApiError if something else has its id."""
     try:
         with services.db.write() as session:
-            known = session.exec(
-                select(Submission).where(Submission.id == submission.id)
-            ).one_or_none()
-            if known is None:
-                _check_quota(services, session, submission.user_id)
+            refused: Exception | None = _over_quota(services, session, submission.user_id)
+            if refused is None:
                 judgement = _insert(session, submission, source, package_hash)
                 row = Row(submission, author.name, judgement)
                 # In the same transaction: another one would cost half as much again.
                 return judgement, _detail(services, session, row, None, owner=True)
-    except IntegrityError:
-        # Two requests with one id at the same moment: the other one was first.
-        with services.db.read() as session:
-            known = session.exec(select(Submission).where(Submission.id == submission.id)).one()
+    except IntegrityError as error:
+        refused = error
+    # Whoever repeats what was accepted is not refused. Looked for only now: it is rare.
+    with services.db.read() as session:
+        known = session.exec(select(Submission).where(Submission.id == submission.id)).one_or_none()
+    if known is None:
+        raise refused
     if _content(known) != _content(submission):
         raise ApiError(
             f"another submission has the id {submission.id}; choose a new one",
@@ -271,23 +273,26 @@ def _store(
 def _insert(
     session: Session, submission: Submission, source: Source, package_hash: str
 ) -> Judgement:
-    session.add(submission)
-    session.flush()
+    # Statements instead of models: the session's bookkeeping would cost more than the database.
+    connection = session.connection()
+    values = submission.model_dump(exclude={"number"})
+    submission.number = connection.execute(_INSERT, values).scalar_one()
     files = [
         {"submission_id": submission.id, "path": f.path, "content": f.content} for f in source.files
     ]
-    session.exec(insert(SubmissionFile), params=files)
+    connection.execute(_INSERT_FILES, files)
     return judgements.enqueue(session, submission, package_hash, submission.submitted_at)
 
 
-def _check_quota(services: Services, session: Session, user_id: int) -> None:
+def _over_quota(services: Services, session: Session, user_id: int) -> ApiError | None:
     most = services.settings.max_pending
-    if queueing.pending_of(session, user_id) >= most:
-        raise ApiError(
-            f"{most} of your submissions are waiting already; let some be judged or cancel some",
-            status=429,
-            code="too-many-pending",
-        )
+    if queueing.pending_of(session, user_id) < most:
+        return None
+    return ApiError(
+        f"{most} of your submissions are waiting already; let some be judged or cancel some",
+        status=429,
+        code="too-many-pending",
+    )
 
 
 def _content(submission: Submission) -> tuple[object, ...]:

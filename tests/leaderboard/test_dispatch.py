@@ -2,15 +2,17 @@
 
 import importlib
 from collections.abc import Iterator
-from uuid import uuid4
+from datetime import datetime
+from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
+from sqlmodel import Session
 
-from leaderboard import dispatch
+from leaderboard import dispatch, queueing
 from leaderboard.dispatch import Dispatcher, job_id
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.world import World
@@ -149,3 +151,25 @@ def test_everything_works_while_redis_is_down(make_world: MakeWorld) -> None:
     assert world.finish(claim).status_code == 200
     assert world.detail(submission).verdict == "AC"
     assert world.cancel(world.submit(alice), alice).status_code == 200
+
+
+def test_with_the_queue_deep_enough_handing_in_takes_nothing(
+    redis: Redis, valkey_url: str, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(redis_url=valkey_url, queue_depth=2)
+    alice = world.person("alice")
+    taken = []
+    take = queueing.take_for_redis
+
+    def counted(session: Session, device: str, now: datetime, depth: int) -> list[tuple[UUID, int]]:
+        taken.append(take(session, device, now, depth))
+        return taken[-1]
+
+    monkeypatch.setattr(queueing, "take_for_redis", counted)
+    for _ in range(4):
+        world.submit(alice)
+    assert [len(found) for found in taken] == [1, 1]
+
+    world.claim()
+    assert [len(found) for found in taken] == [1, 1, 1]
+    assert len(jobs(redis)) == 3

@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
+from leaderboard import events
 from leaderboard.events import EventHub, board_topic, queue_topic, submission_topic
 
 T = TypeVar("T")
@@ -155,6 +157,36 @@ def test_a_thousand_readers_share_one_look() -> None:
     assert before == 1
     assert after == 2
     assert followers == 0
+
+
+def test_whoever_is_told_late_is_told_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_SLICE", 1)
+
+    async def scenario(hub: EventHub) -> list[list[int]]:
+        source = Source()
+
+        async def read() -> list[int]:
+            seen = []
+            async for state in hub.follow("k", ["t"], source):
+                seen.append(state)
+                if state == 1 and source.value == 1:
+                    source.value = 2  # in the middle of telling the others of 1
+                    hub.publish("t")
+                if state == 2:
+                    return seen
+                time.sleep(0.002)  # what sending costs
+            raise AssertionError("the stream ended")
+
+        readers = [asyncio.create_task(read()) for _ in range(100)]
+        while hub.followers < 100 or source.looks < 1:
+            await asyncio.sleep(0)
+        source.value = 1
+        hub.publish("t")
+        return await asyncio.gather(*readers)
+
+    told = run(scenario)
+    assert all(seen[-1] == 2 for seen in told)
+    assert sum(1 not in seen for seen in told) > 10
 
 
 def test_different_keys_do_not_share() -> None:

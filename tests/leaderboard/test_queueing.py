@@ -95,6 +95,9 @@ def test_redis_gets_a_few_by_fair_share(world: World) -> None:
 
     assert take(2) == [flood[0], one], "one of each before a second of anybody"
     assert take(2) == [], "the queue is deep enough"
+    with world.services.db.read() as session:
+        assert queueing.sent(session, "cpu") == 2
+        assert queueing.sent(session, "npu") == 0
     assert take(4) == flood[1:3]
     world.claim()
     assert take(4) == [flood[3]], "one left, one follows"

@@ -1,6 +1,7 @@
 """Limits on how often and how much: per account, per address, before anything is parsed."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
@@ -8,8 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from judge.errors import UserError
+from leaderboard import throttle
 from leaderboard.api.limits import BodyLimit
-from leaderboard.throttle import Throttle, TooOften, _network
+from leaderboard.throttle import Throttle, TooOften, Windows, _network
 from tests.leaderboard.conftest import MakeWorld
 from tests.leaderboard.pages.browser import Browser
 from tests.leaderboard.world import API, PASSWORD, PROBLEM, World, assert_problem
@@ -110,12 +112,38 @@ def test_a_rate_nobody_understands_is_refused_at_the_start(make_world: MakeWorld
 
 
 def test_the_clock_of_a_limit_goes_on(world: World) -> None:
-    throttle = Throttle(world.services.settings.model_copy(update={"api_rate": "1/second"}))
-    throttle.request("alice")
+    limits = Throttle(world.services.settings.model_copy(update={"api_rate": "1/second"}))
+    limits.request("alice")
     with pytest.raises(TooOften) as error:
-        throttle.request("alice")
+        limits.request("alice")
 
     assert error.value.retry_after_s == 1
+
+
+def test_a_window_moves_and_refusals_do_not_count() -> None:
+    windows = Windows()
+
+    first = [windows.hit(("a",), 2, 0.05) for _ in range(4)]
+    assert first[:2] == [0, 0]
+    assert all(0 < wait_s <= 0.05 for wait_s in first[2:])
+    assert windows.hit(("b",), 2, 0.05) == 0, "each has a window of its own"
+
+    time.sleep(0.06)
+    assert windows.hit(("a",), 2, 0.05) == 0
+
+
+def test_nobody_is_remembered_for_longer_than_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = Windows()
+    for number in range(100):
+        windows.hit((str(number),), 1, 0.001)
+    windows.hit(("recent",), 1, 60)
+    assert len(windows) == 101
+
+    time.sleep(0.01)
+    monkeypatch.setattr(throttle, "_SWEEP_S", 0.0)
+    assert windows.hit(("recent",), 1, 60) > 59
+
+    assert len(windows) == 1
 
 
 LARGE = b"x" * (2 << 20)
