@@ -8,8 +8,10 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from judge.scoring import HALF_WIDTH
 from judge.wire import Interval
+
+HALF_WIDTH = 1.959964
+"""Half of a 95 % interval, in standard deviations."""
 
 
 def pooled(scores: Sequence[Interval]) -> Interval:

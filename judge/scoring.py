@@ -10,11 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from judge import timing
+from judge.pooling import HALF_WIDTH
 from judge.problem import Scoring
 from judge.wire import Formula, Interval, Run
-
-HALF_WIDTH = 1.959964
-"""Half of a 95 % interval, in standard deviations."""
 
 VERSION = 2
 """Of the formula; raise it whenever the same samples would give another score."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from judge.scoring import HALF_WIDTH, widened
+from judge.pooling import HALF_WIDTH
+from judge.scoring import widened
 from judge.wire import JudgementResult
 
 KEPT = 12
