@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 from judge.wire import Interval
 
-HALF_WIDTH = 1.959964
+_HALF_WIDTH = 1.959964
 """Half of a 95 % interval, in standard deviations."""
 
 
@@ -31,7 +31,7 @@ def pooled(scores: Sequence[Interval]) -> Interval:
     logs = [math.log(score.value) for score in scores]
     halves = [(math.log(score.high) - math.log(score.low)) / 2 for score in scores]
     within = math.hypot(*halves) / len(scores)
-    between = HALF_WIDTH * stdev(logs) / math.sqrt(len(scores))
+    between = _HALF_WIDTH * stdev(logs) / math.sqrt(len(scores))
     half = min(max(within, between), max(halves))
     mean = fmean(logs)
     return Interval(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))

@@ -94,19 +94,15 @@ def _run(run: Run, overhead_ns: float) -> Iterator[str]:
 def _score(result: JudgementResult, formula: Formula, overhead_ns: float) -> Iterator[str]:
     limits = Scoring(min_speedup=formula.min_speedup, max_speedup=formula.max_speedup)
     if not any(withheld(run) for run in result.runs):
-        score = scoring.score(result.runs, overhead_ns, limits)
-        if score is not None and result.spread is not None:
-            score = scoring.widened(score, result.spread)
-        yield from _interval("the score", result.score, score)
+        yield from _interval(
+            "the score", result.score, scoring.score(result.runs, overhead_ns, limits)
+        )
         return
     if result.score is None:
         return
     yield from _differs("the score", result.score.value, _of_speedups(result, limits))
-    least = scoring.widened(result.score, result.spread or 0.0)
     if not result.score.low <= result.score.value <= result.score.high:
         yield "the score is not inside its interval"
-    elif max(result.score.low / least.low, least.high / result.score.high) > 1 + CLOSE:
-        yield "the score's interval is narrower than scores are apart on that worker"
 
 
 def _of_speedups(result: JudgementResult, limits: Scoring) -> float:

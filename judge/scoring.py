@@ -4,13 +4,11 @@ The set of workloads is fixed: one that failed makes the submission unranked, it
 mean. Everything here can be recomputed from a stored result.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from judge import timing
-from judge.pooling import HALF_WIDTH
 from judge.problem import Scoring
 from judge.wire import Formula, Interval, Run
 
@@ -57,17 +55,3 @@ def score(runs: Sequence[Run], overhead_ns: float, scoring: Scoring) -> Interval
         r.weight / total * np.clip(run_draws(r, overhead_ns), lowest, highest) for r in timed
     )
     return timing.interval(np.asarray(draws))
-
-
-def widened(score: Interval, spread: float) -> Interval:
-    """The score with an interval that holds 95 % of what other judgings would have given.
-
-    Args:
-        spread: standard deviation of ln score from judging to judging (`judge.steadiness`).
-    """
-    apart = math.exp(HALF_WIDTH * spread)
-    return Interval(
-        value=score.value,
-        low=min(score.low, score.value / apart),
-        high=max(score.high, score.value * apart),
-    )

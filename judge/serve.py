@@ -17,8 +17,6 @@ from judge.package import Package
 from judge.selfcheck import self_check
 from judge.settings import WorkerSettings
 from judge.source import from_files
-from judge.steadiness import Scores
-from judge.verdict import Mode
 from judge.wire import Claim, JudgementResult, Progress
 from judge.worker import Evaluate
 from sandbox.base import Sandbox
@@ -39,10 +37,7 @@ def make_evaluate(settings: WorkerSettings, sandbox: Sandbox) -> Evaluate:
         seeded = replace(options, seed=seed, floors=claim.floors)
         result = judge(package, source, claim.mode, sandbox, report=report, options=seeded)
         watched = _baselines_watched(result, package, settings)
-        held = _held_against_peaks(watched, package, settings)
-        if claim.mode is not Mode.RANKED:
-            return held
-        return Scores(settings.home / "scores.json").steadied(held, package.slug)
+        return _held_against_peaks(watched, package, settings)
 
     return evaluate
 

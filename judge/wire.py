@@ -111,8 +111,6 @@ class JudgementResult(Wire):
             program that did more than its clock has seen; never ranked.
         cpu: what the kernel counted of the candidate; None where it does not.
         drift: baselines that were not as fast as usual.
-        spread: standard deviation of ln score from judging to judging on that worker; the score's
-            interval is no narrower. None where it did not know.
         formula: how the score was made; None where nothing was timed.
         kernel_s: seconds candidate and baseline themselves ran.
         verify_s: seconds it took to verify the calls of timed workloads.
@@ -129,7 +127,6 @@ class JudgementResult(Wire):
     quarantine: tuple[str, ...] = ()
     cpu: CpuUse | None = None
     drift: tuple[Drift, ...] = ()
-    spread: Annotated[float, Field(ge=0, le=1)] | None = None
     formula: Formula | None = None
     overhead: Overhead | None = None
     prepare_s: float | None = None

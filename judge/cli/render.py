@@ -115,11 +115,6 @@ def show_result(console: Console, result: JudgementResult, title: str) -> None:
         console.print(
             f"[bold]speed-up {ratio(result.score)}[/] over the baseline, 95 % interval{share}"
         )
-        if result.spread is not None:
-            text = (
-                f"scores of the same program are {100 * result.spread:.2g} % apart on this worker"
-            )
-            console.print(text, style="dim", soft_wrap=True)
     if result.quarantine:
         names = ", ".join(result.quarantine)
         why = (

@@ -145,10 +145,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "submission.drift": (
         "{name}: the baseline took {took}; it usually takes {low} to {high} on this worker.",
         "{name}：基线耗时 {took}，在此评测机上通常为 {low} 至 {high}。"),
-    "submission.spread": (
-        "Scores of one and the same program are {percent} % apart on this worker: "
-        "the interval is no narrower.",
-        "同一程序在此评测机上的得分相差 {percent}%，置信区间不会更窄。"),
     "submission.commitment": (
         "SHA-256 of the seed of all inputs, fixed before judging:",
         "全部输入的随机种子在评测前已确定，其 SHA-256："),

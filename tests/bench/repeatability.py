@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from judge.backend import warmed
@@ -22,7 +21,6 @@ from judge.judging import judge
 from judge.package import Package, bundled_problems, load_package
 from judge.signature import arity
 from judge.source import Source, read_source
-from judge.steadiness import Scores
 from judge.verdict import Language, Mode, Verdict
 from judge.wire import Interval, JudgementResult
 from sandbox.base import Sandbox
@@ -71,19 +69,13 @@ def side_by_side(
     ratios: dict[str, list[float]] = {name: [] for name in SUMMARIES}
     with (
         tempfile.NamedTemporaryFile(suffix=".so") as library,
-        tempfile.TemporaryDirectory() as home,
         warmed(Bubblewrap()) as sandbox,
         neighbours(kind),
     ):
         library.write(compiled(sandbox, package, source))
         library.flush()
         for i in range(rounds):
-            result = judged(package, source, sandbox)
-            elapsed_s = result.elapsed_s
-            # As a worker does, which knows how far apart scores are on its machine.
-            score = Scores(Path(home, "scores.json")).steadied(result, package.slug).score
-            if score is None:
-                raise RuntimeError(f"{package.slug} has no score")
+            score, elapsed_s = ranked(package, source, sandbox)
             scores.append(score)
             seconds.append(elapsed_s)
             for name, ratio in in_process(package, library.name).items():
@@ -98,6 +90,14 @@ def side_by_side(
         "judging_s_median": round(statistics.median(seconds), 2),
         "n": rounds,
     }
+
+
+def ranked(package: Package, source: Source, sandbox: Sandbox) -> tuple[Interval, float]:
+    """A judging's score and how long it took."""
+    result = judged(package, source, sandbox)
+    if result.score is None:
+        raise RuntimeError(f"{package.slug} has no score")
+    return result.score, result.elapsed_s
 
 
 def judged(package: Package, source: Source, sandbox: Sandbox) -> JudgementResult:

@@ -82,23 +82,3 @@ def test_a_claim_is_judged_from_its_seed_and_the_baseline_remembered(
     assert timed.control is not None
     assert timed.control.low <= timed.control.value <= timed.control.high
     assert "row_scale" in (settings.home / "baselines.json").read_text()
-
-
-def test_scores_are_remembered_and_widened_where_they_rank(
-    settings: WorkerSettings, package: Package, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    factors = iter([2.0, 2.1] * 6)
-    monkeypatch.setattr(serve, "judge", lambda *_, **__: result(next(factors)))
-    evaluate = serve.make_evaluate(settings, sandbox)
-    files = (SourceFile(path="s.py", content=NUMPY_BASELINE.encode()),)
-
-    def judged(mode: Mode) -> JudgementResult:
-        return evaluate(make_claim(mode=mode, files=files), package, lambda _progress: None)
-
-    assert judged(Mode.BENCHMARK).spread is None
-    assert not (settings.home / "scores.json").exists()
-    last = [judged(Mode.RANKED) for _ in range(11)][-1]
-    assert last.spread is not None
-    assert last.spread == pytest.approx(0.028, rel=0.2)
-    assert last.score is not None
-    assert last.score.high / last.score.low > 1.1

@@ -9,7 +9,6 @@ from sqlmodel import col, update
 
 from judge.recheck import recheck
 from judge.record import commitment_to
-from judge.scoring import widened
 from judge.verdict import Status, Verdict
 from judge.wire import CpuUse, JudgementResult
 from leaderboard.models import Run
@@ -240,25 +239,6 @@ def test_a_page_tells_what_was_counted_and_who_did_more_than_the_clock_saw(world
     assert "the program did more than its clock has seen" in page
     assert "hidden-2" not in page.partition("</section>")[0]
     assert "3,000 instructions in 2,000 cycles" in page
-
-
-def test_an_interval_as_wide_as_the_worker_is_unsteady_is_shown_stored_and_recomputed(
-    world: World, tmp_path: Path
-) -> None:
-    submission = world.submit(world.person("ada"))
-    claim = world.claim()
-    result = measured(claim.package_hash, claim.seed)
-    assert result.score is not None
-    wide = widened(result.score, 0.03)
-    spread = result.model_copy(update={"spread": 0.03, "score": wide})
-    assert world.report(claim, "result", spread).status_code == 200
-    (entry,) = (e for e in world.board().entries if e.kind != "baseline")
-    assert entry.score == wide
-    page = world.client.get(f"/submissions/{submission}").text
-    assert "are 3 % apart on this worker" in page
-    assert recompute(world.services.db).wrong == ()
-    path = fetched(world, tmp_path, str(submission))
-    assert recheck(path, tmp_path / "keys.json").ok
 
 
 def test_recompute_finds_the_one_score_that_was_touched(world: World) -> None:
