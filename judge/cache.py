@@ -20,11 +20,21 @@ class PackageCache:
 
     def read_ahead(self) -> None:
         """Read the packages that came last: a worker's children need not read them again."""
-        with contextlib.suppress(OSError, ProblemError):
-            places = sorted(self._folder.iterdir(), key=lambda place: place.stat().st_mtime)
-            for place in places[-_AHEAD:]:
-                if place.name not in self._read:
-                    self._read |= {p.hash: p for p in map(load_package, place.iterdir())}
+        kept: dict[str, Package] = {}
+        for place in self._last(_AHEAD):
+            if place.name in self._read:
+                kept[place.name] = self._read[place.name]
+                continue
+            with contextlib.suppress(OSError, ProblemError):
+                kept |= {p.hash: p for p in map(load_package, place.iterdir())}
+        self._read = kept
+
+    def _last(self, count: int) -> list[Path]:
+        try:
+            places = [p for p in self._folder.iterdir() if not p.name.startswith(".")]
+            return sorted(places, key=lambda place: place.stat().st_mtime)[-count:]
+        except OSError:
+            return []
 
     def whole(self, slug: str, package_hash: str, fetch: Callable[[], bytes]) -> Package:
         """The whole package with this hash, fetched only if it is not here yet.

@@ -22,7 +22,7 @@ from judge.wire import ErrorReport, Floor
 SMALL = 1000
 """Below so many elements mean and RMS are as chancy as a maximum, and get its ratio."""
 
-FLOOR = (2.0, 1.0, 1.0)
+HONEST = (2.0, 1.0, 1.0)
 """Errors (max, mean, RMS), in the oracle's scale, that any honest reference may be taken to have.
 Correct rounding of the result alone gives up to 1, 0.5 and 0.58; a vendor library that sums
 in double is not the yardstick for everyone else."""
@@ -94,7 +94,7 @@ def oracle_margins(sizes: Sizes, honest: Sizes, count: int, tolerance: Oracle) -
         "rms": averaged or tolerance.rms_ratio,
     }
     margins = {"element": sizes[0] / tolerance.element}
-    for (name, ratio), size, own, floor in zip(allowed.items(), sizes, honest, FLOOR, strict=True):
+    for (name, ratio), size, own, floor in zip(allowed.items(), sizes, honest, HONEST, strict=True):
         margins[f"ratio.{name}"] = size / (ratio * max(own, floor))
     return margins
 
@@ -221,7 +221,7 @@ class QuickCheck:
     @classmethod
     def promised(cls, floor: Floor, u: float, tolerance: Oracle) -> "QuickCheck":
         """From a certificate: nothing in it is looser than what `learn` takes from any truth."""
-        ratio = tolerance.rms_ratio * max(floor.errors[2], FLOOR[2])
+        ratio = tolerance.rms_ratio * HONEST[2]
         return cls(u, floor.condition, QUICK_RMS * ratio * floor.scale, tolerance, floor)
 
     def widened(self, other: "QuickCheck") -> "QuickCheck":
@@ -252,7 +252,7 @@ class QuickCheck:
                 return self._near(got, value, self.rule.element)
             size = root_mean_square(value)
             sizes = _most(got, value, self.u, self.floor.condition * size)
-        margins = oracle_margins(sizes, self.floor.errors, got.size, self.rule)
+        margins = oracle_margins(sizes, HONEST, got.size, self.rule)
         return math.isfinite(size) and all(margin <= 1 for margin in margins.values())
 
     def _near(self, got: Array, other: Array, slack: float) -> bool:
@@ -284,10 +284,9 @@ def floor_of(truth: Truth, u: float) -> Floor:
     with np.errstate(all="ignore"):
         seen = float((scale - u * np.abs(value)).min()), root_mean_square(scale)
         condition, unit = (CAUTION * size / root_mean_square(value) for size in seen)
-    worst, mean, rms = (CAUTION * size for size in truth.honest)
     if not math.isfinite(condition + unit):
         condition = unit = 0.0
-    return Floor(condition=max(condition, 0.0), scale=unit, errors=(worst, mean, rms))
+    return Floor(condition=max(condition, 0.0), scale=unit)
 
 
 def identical(mine: Array, theirs: Array) -> bool:
@@ -327,5 +326,5 @@ def _allowed_rms(truth: Truth, tolerance: Oracle) -> float:
     if truth.value.size < SMALL:
         return math.inf
     size = root_mean_square(np.nan_to_num(truth.value, posinf=0.0, neginf=0.0))
-    ratio = tolerance.rms_ratio * max(truth.honest[2], FLOOR[2])
+    ratio = tolerance.rms_ratio * max(truth.honest[2], HONEST[2])
     return QUICK_RMS * ratio * root_mean_square(truth.scale) / size if size > 0 else math.inf

@@ -7,6 +7,7 @@ that something has: another clock, a neighbour, a library, or a submission that 
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +67,17 @@ class Baselines:
     def _read(self) -> History:
         try:
             history: History = json.loads(self._path.read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return {}
-        return history
+        return history if isinstance(history, dict) else {}
 
     def _write(self, history: History) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(history))
-        draft.replace(self._path)
+        # No result is lost because a disk is full.
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(history))
+            draft.replace(self._path)
 
 
 def usual(past: list[float]) -> tuple[float, float] | None:

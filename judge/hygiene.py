@@ -24,7 +24,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -42,6 +41,7 @@ _GATES = Path("/run/opjudge")
 _START_FIELD = 19  # in /proc/<pid>/stat, counted from the state as 0
 _NUMBER = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\d+")
+_MOST_TOLD = 256
 
 Traces = dict[str, str]
 """What is there: by an identity that does not change, in words for a person."""
@@ -188,13 +188,22 @@ def _sockets(pid: int) -> dict[str, int]:
     return found
 
 
-@lru_cache(maxsize=256)
+_told: dict[tuple[int, frozenset[str]], tuple[str, ...]] = {}
+
+
 def _addresses(pid: int, sockets: frozenset[str]) -> tuple[str, ...]:
     """Where these sockets of a process listen. The kernel takes 10 ms to tell: it is asked once."""
     if not sockets:
         return ()
+    if (pid, sockets) in _told:
+        return _told[pid, sockets]
     bound = (c.laddr for c in psutil.Process(pid).net_connections("all") if not c.raddr)
-    return tuple(at if isinstance(at, str) else _address(*at) for at in bound if at)
+    found = tuple(at if isinstance(at, str) else _address(*at) for at in bound if at)
+    if sockets == _sockets(pid).keys():
+        if len(_told) >= _MOST_TOLD:
+            _told.clear()
+        _told[pid, sockets] = found
+    return found
 
 
 def _own_addresses(sockets: Mapping[str, int]) -> Iterator[str]:
@@ -204,16 +213,19 @@ def _own_addresses(sockets: Mapping[str, int]) -> Iterator[str]:
             at = one.getsockname()
             if one.family == socket.AF_UNIX and at:
                 yield os.fsdecode(at)
-            elif one.family in (socket.AF_INET, socket.AF_INET6) and at[1] and not _connected(one):
+            elif one.family in (socket.AF_INET, socket.AF_INET6) and _open_to_all(one):
                 yield _address(*at[:2])
 
 
-def _connected(one: socket.socket) -> bool:
+def _open_to_all(one: socket.socket) -> bool:
+    """Whether anybody can reach it: not a connection, nor one on its way or broken off."""
+    if one.type == socket.SOCK_STREAM:
+        return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     try:
         one.getpeername()
     except OSError:
-        return False
-    return True
+        return bool(one.getsockname()[1])
+    return False
 
 
 def _address(host: str, port: int) -> str:

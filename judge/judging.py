@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,6 +111,8 @@ class _Judging:
         self._started = time.perf_counter()
         self._seed = options.seed or secrets.token_bytes(32)
         self._parties: list[Party] = []
+        self._beside = ThreadPoolExecutor(1)
+        self._closing = False
         self._given = Given(ARENA_BYTES)
         self._result = JudgementResult(
             verdict=Verdict.JE,
@@ -129,12 +131,13 @@ class _Judging:
         self._report(Progress(status=Status.BUILDING))
         text = self._package.baseline_source()
         fast = parse_upload("baseline.py", text.encode(), limit_bytes=1 << 20)
-        with ThreadPoolExecutor(1) as beside:
-            starting = beside.submit(self._start, fast)
-            built = self._build()
+        # A compiler needs the cores, and seconds.
+        soon = self._source.language is Language.PYTHON
+        starting = self._beside.submit(self._start, fast) if soon else None
+        built = self._build()
         if not built.ok:
             return self._finish(Verdict.CE, "")
-        candidate, baseline, reference = starting.result()
+        candidate, baseline, reference = starting.result() if starting else self._start(fast)
         floors = self._options.floors
         pairing = Pairing(
             self._package,
@@ -162,6 +165,9 @@ class _Judging:
 
     def close(self) -> None:
         """Destroy every sandbox."""
+        self._closing = True
+        # Whoever starts them has them to itself until then.
+        self._beside.shutdown()
         for party in self._parties:
             party.kill()
         for party in self._parties:
@@ -177,12 +183,13 @@ class _Judging:
         candidate = self._party(library_of(self._source), self._limits(), self._given)
         baseline = self._party(library_of(fast), BASELINE_LIMITS, self._given)
         reference = Reference(self._party("torch", BASELINE_LIMITS), self._package)
-        for party in self._parties:
-            party.start()
-        for party in self._parties:
-            self._ready(party)
-        load_baseline(baseline, fast, self._problem)
-        reference.load()
+        steps: list[Callable[[], object]] = [party.start for party in self._parties]
+        steps += [partial(self._ready, party) for party in self._parties]
+        steps += [partial(load_baseline, baseline, fast, self._problem), reference.load]
+        for step in steps:
+            if self._closing:
+                break
+            step()
         return candidate, baseline, reference
 
     def _party(self, library: Library, limits: Limits, given: Given | None = None) -> Party:

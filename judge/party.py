@@ -131,7 +131,7 @@ class Party:
 
     @property
     def resident(self) -> Resident:
-        """The program. Raises ValueError before the start and after the end."""
+        """The program. Raises ValueError before the start."""
         if self._resident is None:
             raise ValueError("the program has not been started")
         return self._resident

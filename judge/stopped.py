@@ -37,12 +37,13 @@ class Floor(Wire):
     Attributes:
         condition: the least of any element, over the RMS of the output.
         scale: its RMS over that of the output.
-        errors: of the reference at the declared precision (max, mean, RMS), in the oracle's unit.
+
+    Not how large errors of the reference at the declared precision are: another machine sums in
+    another order.
     """
 
     condition: float
     scale: float
-    errors: tuple[float, float, float]
 
 
 Floors = Mapping[str, Mapping[str, Floor]]

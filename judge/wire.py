@@ -71,7 +71,8 @@ class Run(Wire):
         control: speed-up of the baseline over itself, from its own interleaved halves: 1, but for
             the noise; None where there were too few rounds.
         roofline: the least time the device's peaks allow over `latency_ns`; None if not known.
-        margins: output and gate to the largest error over what is allowed there, of right outputs.
+        margins: output and gate to the largest error over what is allowed there, of right outputs
+            of which the whole truth was asked; none where the certificate made that needless.
         candidate_samples_ns, baseline_samples_ns: raw, paired by position, overhead included.
         starts: positions at which either side had a new process.
     """

@@ -56,6 +56,8 @@ class Windows:
         Returns:
             0, or how many seconds to wait until one is counted again.
         """
+        if amount < 1:
+            return window_s
         with self._lock:
             now = time.monotonic()
             if now > self._swept + _SWEEP_S:

@@ -51,7 +51,7 @@ def test_what_was_read_ahead_is_not_read_again(cache: PackageCache, original: Pa
 
 
 def test_a_damaged_copy_is_not_taken_for_the_package_when_read_ahead(
-    cache: PackageCache, original: Package
+    cache: PackageCache, original: Package, tmp_path: Path
 ) -> None:
     place = cache.whole("row_scale", original.hash, lambda: pack(original)).root
     with (place / "reference.py").open("a") as file:
@@ -62,6 +62,14 @@ def test_a_damaged_copy_is_not_taken_for_the_package_when_read_ahead(
     cache.whole("row_scale", original.hash, lambda: pack(original))
     (place / "problem.yaml").write_text("no problem")
     cache.read_ahead()
+    # Nor does it keep another one from being read.
+    smaller = ("{rows: 509, cols: 1021}", "{rows: 7, cols: 13}")
+    other = load_package(write_package(tmp_path / "other" / "another", smaller))
+    fetched = cache.whole("another", other.hash, lambda: pack(other)).root
+    (cache._folder / ".unpack-left").mkdir()
+    cache.read_ahead()
+    shutil.rmtree(fetched)
+    assert cache.whole("another", other.hash, never).hash == other.hash
     with pytest.raises(ProblemError):
         cache.whole("row_scale", original.hash, never)
 

@@ -87,7 +87,8 @@ def test_honest_outputs_need_no_more(name: str) -> None:
     truth = truth_of(FUNCTIONS[name], x)
     best = truth.value.astype(np.float32)
     assert quick.is_right(best, truth.value)
-    assert quick.is_right(array(FUNCTIONS[name](x)), truth.value)
+    # What a long sum may err in its own precision a certificate from another machine cannot tell.
+    assert quick.is_right(array(FUNCTIONS[name](x)), truth.value) == (name != "product")
     assert quick.agrees((truth.value * (1 + U / 2)).astype(np.float32), best)
 
 
@@ -103,7 +104,7 @@ def test_nothing_promised_is_looser_than_what_a_truth_tells(name: str) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_whatever_is_not_finite_is_left_to_the_whole_truth(bad: float) -> None:
-    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0, errors=(9, 9, 9)), U, TOLERANCE)
+    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0), U, TOLERANCE)
     value = np.ones(5000)
     odd = value.copy()
     odd[4321] = bad
@@ -115,14 +116,13 @@ def test_whatever_is_not_finite_is_left_to_the_whole_truth(bad: float) -> None:
 
 def test_values_too_large_to_be_squared_are_left_to_the_whole_truth() -> None:
     """Their RMS is infinite, and beside it any error would be nothing."""
-    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0, errors=(9, 9, 9)), U, TOLERANCE)
+    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0), U, TOLERANCE)
     value = np.full(5000, 1e200)
     assert not quick.is_right(value * 2, value)
 
 
-def floor(condition: float, *errors: float) -> Floor:
-    worst, mean, rms = errors or (1.0, 1.0, 1.0)
-    return Floor(condition=condition, scale=1.0, errors=(worst, mean, rms))
+def floor(condition: float, scale: float = 1.0) -> Floor:
+    return Floor(condition=condition, scale=scale)
 
 
 CASES: dict[str, tuple[Sequence[Floor], Floor]] = {
@@ -130,7 +130,7 @@ CASES: dict[str, tuple[Sequence[Floor], Floor]] = {
     "twice as much": ([floor(0.5), floor(1.0), floor(0.75)], floor(0.25)),
     "all chance": ([floor(1e-3), floor(1.0)], floor(1e-6)),
     "nothing": ([floor(0.0), floor(0.0)], floor(0.0)),
-    "errors as well": ([floor(1, 4, 2, 1), floor(1, 8, 2, 2)], floor(1, 2, 2, 0.5)),
+    "the scale as well": ([floor(1, 4), floor(1, 8)], floor(1, 2)),
 }
 
 
@@ -140,7 +140,6 @@ def test_the_more_it_varies_the_less_is_promised(case: str) -> None:
     assert below(seen).model_dump() == {
         "condition": pytest.approx(sure.condition),
         "scale": pytest.approx(sure.scale),
-        "errors": pytest.approx(sure.errors),
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,15 @@ def test_connections_and_sockets_that_are_not_bound_are_no_ports(leaving: ExitSt
         leaving.enter_context(socket.socket(socket.AF_INET, kind))
     leaving.enter_context(socket.socket(socket.AF_UNIX))
     leaving.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+    # One on its way to a service that does not answer, one that was broken off.
+    waiting = leaving.enter_context(socket.socket())
+    waiting.setblocking(False)
+    waiting.connect_ex(("192.0.2.1", 9))
+    broken = leaving.enter_context(socket.create_connection(server.getsockname()))
+    with server.accept()[0] as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with pytest.raises(ConnectionResetError):
+        broken.recv(1)
     assert hygiene.ports(hygiene.Scope.of(os.getpid())) == before
 
 

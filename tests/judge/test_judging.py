@@ -2,23 +2,29 @@
 
 import io
 import os
+import threading
 import zipfile
 from dataclasses import replace
+from typing import NoReturn
 
+import psutil
 import pytest
 
-from judge import session
+from judge import judging, session
 from judge.cores import scheduling_restored
 from judge.effort import Effort
 from judge.judging import JudgingOptions, judge
+from judge.lease import Abort, Reason
 from judge.measuring import selected
 from judge.package import Package
+from judge.party import Party
 from judge.source import parse_upload
 from judge.verdict import Mode, Verdict
 from judge.wire import ErrorReport, JudgementResult, Run
 from sandbox.bubblewrap import Bubblewrap
 from tests.judge.conftest import Judge
 from tests.judge.problems import small_problem
+from tests.sandbox.conftest import eventually
 
 HONEST = """
 def solve(x, y, eps):
@@ -415,3 +421,34 @@ def test_inputs_cannot_be_written(judged: Judge, name: str) -> None:
     result = judged(text, filename, mode=Mode.TEST)
     assert result.verdict is Verdict.RTE
     assert words in result.message
+
+
+@pytest.mark.parametrize("when", ["at once", "in the middle"])
+def test_broken_off_while_its_sandboxes_are_made_it_leaves_nothing(
+    package: Package, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Whatever the other thread was doing: it is not disturbed, and not left alone."""
+    begun = threading.Event()
+    start = Party.start
+
+    def noticed(party: Party) -> None:
+        begun.set()
+        start(party)
+
+    def broken(*_: object) -> NoReturn:
+        if when == "in the middle":
+            begun.wait()
+        raise Abort(Reason.CANCELLED)
+
+    monkeypatch.setattr(Party, "start", noticed)
+    monkeypatch.setattr(judging, "build", broken)
+    source = parse_upload("s.py", HONEST.encode(), limit_bytes=1 << 20)
+    threads, children = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
+    descriptors = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(Abort):
+        judge(package, source, Mode.TEST, Bubblewrap())
+    # Whoever kept a sandbox notices that it has ended.
+    assert eventually(lambda: sorted(os.listdir("/proc/self/fd")) == descriptors)
+    assert set(psutil.Process().children(recursive=True)) == children
+    assert eventually(lambda: set(threading.enumerate()) <= threads)
+    assert begun.is_set() or when == "at once"

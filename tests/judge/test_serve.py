@@ -16,7 +16,7 @@ from tests.judge.conftest import NUMPY_BASELINE
 from tests.judge.recorded import make_result, make_run
 from tests.judge.samples import make_claim
 
-FLOORS = {"large": {"y": Floor(condition=1e-8, scale=1e-7, errors=(2.0, 1.0, 1.0))}}
+FLOORS = {"large": {"y": Floor(condition=1e-8, scale=1e-7)}}
 DIMS = {"dims": {"rows": 509, "cols": 1021}}  # 4.2 MB
 
 

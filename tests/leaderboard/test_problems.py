@@ -182,7 +182,7 @@ def test_the_certificate_is_stored_with_the_version_and_shown(
 def test_a_worker_gets_the_floors_of_the_version_it_judges(
     problems_dir: Path, make_world: MakeWorld
 ) -> None:
-    floors = {"large": {"y": wire.Floor(condition=1e-8, scale=1e-7, errors=(2.0, 1.0, 1.0))}}
+    floors = {"large": {"y": wire.Floor(condition=1e-8, scale=1e-7)}}
     package = load_package(problems_dir / PROBLEM)
     write_certificate(certificate(package, floors=floors), problems_dir / PROBLEM)
     world = make_world()

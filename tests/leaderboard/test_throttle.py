@@ -24,6 +24,12 @@ def attempts(world: World, count: int) -> list[int]:
     return [world.client.post(f"{API}/tokens", json=WRONG).status_code for _ in range(count)]
 
 
+def test_a_rate_of_nothing_allows_nothing() -> None:
+    windows = Windows()
+    assert windows.hit(("login_rate", "ada"), 0, 60.0) == 60.0
+    assert len(windows) == 0
+
+
 def test_guessing_a_password_ends_soon(make_world: MakeWorld) -> None:
     world = make_world(login_rate="3/hour")
     world.person("bob")
