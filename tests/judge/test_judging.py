@@ -364,7 +364,7 @@ last = None
 def solve(x, y, eps):
     global last
     if last is not None:
-        last[0, 0] += 1
+        last.view(np.int32)[0, 0] ^= 1  # the first byte, which is among those remembered
     np.multiply(x, np.float32(1 + eps), out=y)
     last = y
 """
