@@ -1,14 +1,18 @@
 """Judge every submission in a problem package and compare with what the package expects."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from judge.effort import USUAL
 from judge.expected import complaint
 from judge.judging import JudgingOptions, judge
 from judge.package import Expectation, Package, expectations
 from judge.source import read_source
 from judge.wire import JudgementResult, Progress
 from sandbox.base import Sandbox
+
+# Every look is a whole one: only those tell how near the tolerance honest work comes.
+_WHOLE = JudgingOptions(effort={m: replace(e, whole_share=1.0) for m, e in USUAL.items()})
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def verify(
     *,
     report: Callable[[Expectation, Progress], None] = lambda _expectation, _progress: None,
     done: Callable[[Verified], None] = lambda _verified: None,
-    options: JudgingOptions | None = None,
+    options: JudgingOptions = _WHOLE,
     only: Collection[str] = (),
 ) -> list[Verified]:
     """Judge the package's submissions, in the order of their paths.

@@ -19,7 +19,16 @@ from judge import wire
 from judge.verdict import Mode, Verdict
 from leaderboard.catalog import Catalog
 from leaderboard.db import Database
-from leaderboard.models import Board, Judgement, ProblemVersion, Standing, State, Submission, User
+from leaderboard.models import (
+    JUDGED_VERSION,
+    Board,
+    Judgement,
+    ProblemVersion,
+    Standing,
+    State,
+    Submission,
+    User,
+)
 from leaderboard.standings import Candidate, Entry, best
 
 _CHUNK = 200
@@ -178,11 +187,7 @@ _OF_ALL = (
     select(*_COLUMNS)  # type: ignore[call-overload]
     .join(User, col(User.id) == Submission.user_id)
     .join(Judgement, col(Judgement.submission_id) == Submission.id)
-    .join(
-        ProblemVersion,
-        (col(ProblemVersion.problem) == Submission.problem)
-        & (col(ProblemVersion.package_hash) == Judgement.package_hash),
-    )
+    .join(ProblemVersion, JUDGED_VERSION)
     .where(
         Submission.problem == bindparam("problem"),
         Submission.device == bindparam("device"),

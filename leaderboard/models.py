@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Enum, Index, Integer, Text, UniqueConstraint, false, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from judge.verdict import Language, Mode, Verdict
 
@@ -243,6 +243,12 @@ class Judgement(SQLModel, table=True):
     baseline_ns: float | None = None
     artifact_hash: str = Field(default="", max_length=128)
     result: str | None = Field(default=None, sa_type=Text)
+
+
+JUDGED_VERSION = (col(ProblemVersion.problem) == Submission.problem) & (
+    col(ProblemVersion.package_hash) == Judgement.package_hash
+)
+"""Joins the version of the problem that a judgement was made with."""
 
 
 class Run(SQLModel, table=True):

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 from judge.errors import ApiError
 from judge.record import Record, SignedRecord, full_view, public_view
 from judge.wire import Run
-from leaderboard.models import Judgement, ProblemVersion, Submission, User
+from leaderboard.models import JUDGED_VERSION, Judgement, ProblemVersion, Submission, User
 from leaderboard.results import load_whole
 from leaderboard.services import Services
 
@@ -34,11 +34,7 @@ def _record(session: Session, submission_id: UUID, attempt: int | None) -> Recor
         select(Submission, User.name, Judgement, ProblemVersion.version)
         .join(User, col(User.id) == Submission.user_id)
         .join(Judgement, col(Judgement.submission_id) == Submission.id)
-        .join(
-            ProblemVersion,
-            (col(ProblemVersion.problem) == Submission.problem)
-            & (col(ProblemVersion.package_hash) == Judgement.package_hash),
-        )
+        .join(ProblemVersion, JUDGED_VERSION)
         .where(Submission.id == submission_id, which, ~col(User.internal))
     ).one_or_none()
     if found is None:

@@ -1,6 +1,5 @@
 """What problem authors do: verify a package."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,8 +37,6 @@ def verify(
         from judge.backend import make_sandbox, warmed
         from judge.certificate import certify, honest_margins
         from judge.certified import write_certificate
-        from judge.effort import USUAL
-        from judge.judging import JudgingOptions
         from judge.verify import Verified
         from judge.verify import verify as verify_package
 
@@ -58,10 +55,7 @@ def verify(
         output.say(f"mutants on {workload}")
 
     with warmed(make_sandbox(sandbox)) as ready:
-        # Every look is a whole one: only those tell how near the tolerance honest work comes.
-        usual = {mode: replace(effort, whole_share=1.0) for mode, effort in USUAL.items()}
-        options = JudgingOptions(effort=usual)
-        verified = verify_package(package, ready, done=done, options=options, only=only or ())
+        verified = verify_package(package, ready, done=done, only=only or ())
         honest = honest_margins(
             v.result for v in verified if v.ok and v.expectation.path.startswith("accepted/")
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from judge.expected import Expectation, complaint, why
+from judge.judging import JudgingOptions
 from judge.package import load_package
 from judge.verdict import Mode, Verdict
 from judge.verify import Verified, verify
@@ -86,3 +87,18 @@ def test_a_package_is_verified_submission_by_submission(tmp_path: Path) -> None:
     }
     only = verify(load_package(root), Bubblewrap(), options=QUICK, only=["wrong_answer/zero.py"])
     assert [v.expectation.path for v in only] == ["wrong_answer/zero.py"]
+
+
+def test_margins_come_from_whole_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the values alone nobody could tell how near the tolerance honest work comes."""
+    seen: list[JudgingOptions] = []
+
+    def judged(*_: object, options: JudgingOptions, **__: object) -> JudgementResult:
+        seen.append(options)
+        return result()
+
+    monkeypatch.setattr("judge.verify.judge", judged)
+    root = write_package(tmp_path / "row_scale", files={"submissions/accepted/a.py": "x = 1"})
+    verify(load_package(root), Bubblewrap())
+    assert seen
+    assert all(effort.whole_share == 1 for options in seen for effort in options.effort.values())
