@@ -132,7 +132,8 @@ def entries(
     """
     score, number = col(Standing.score), col(Standing.number)
     query = (
-        select(Standing, User.name)
+        # Columns, not rows: a row takes five times as long to make.
+        select(*_SHOWN)  # type: ignore[call-overload]
         .join(User, col(User.id) == Standing.user_id)
         .where(Standing.problem == problem, Standing.device == device)
         .order_by(score.desc(), number)
@@ -141,10 +142,10 @@ def entries(
     place = leader and (score <= leader[0]) & ((score < leader[0]) | (number >= leader[1]))
     while True:
         chunk = session.exec(query if place is None else query.where(place)).all()
-        yield from (_entry(row, name) for row, name in chunk)
+        yield from map(_entry, chunk)
         if len(chunk) < chunk_rows:
             return
-        last = chunk[-1][0]
+        last = chunk[-1]
         place = (score <= last.score) & ((score < last.score) | (number > last.number))
 
 
@@ -256,9 +257,26 @@ def _row(board: Board, user_id: int, entry: Entry) -> Standing:
     )
 
 
-def _entry(row: Standing, name: str) -> Entry:
+_SHOWN = (
+    User.name,
+    Standing.submission_id,
+    Standing.number,
+    Standing.language,
+    Standing.score,
+    Standing.score_low,
+    Standing.score_high,
+    Standing.latency_ns,
+    Standing.baseline_ns,
+    Standing.attempts,
+    Standing.pooled,
+    Standing.submitted_at,
+    Standing.judged_at,
+)
+
+
+def _entry(row: Any) -> Entry:
     return Entry(
-        user=name,
+        user=row.name,
         submission_id=row.submission_id,
         number=row.number,
         language=row.language,

@@ -44,6 +44,30 @@ def standings(
         return services.pages.get(key, board.revision, lambda: _cut(session, board, after, limit))
 
 
+def written(
+    services: Services,
+    problem: str,
+    device: str,
+    revision: int,
+    after: str | None = None,
+    limit: int = PAGE,
+) -> bytes:
+    """The same page as JSON, written once for all who ask for it.
+
+    Args:
+        revision: at least which the page must be of.
+
+    Raises ApiError 404, and 422 ``bad-cursor``.
+    """
+
+    def write() -> bytes:
+        with services.db.read() as session:
+            board = head(services, session, problem, device)
+            return _cut(session, board, after, limit).model_dump_json().encode()
+
+    return services.pages.get((problem, device, after, limit, "json"), revision, write)
+
+
 # Put together once: every event on a board asks, and whoever has a board already.
 _REVISION = select(col(Board.revision)).where(
     Board.problem == bindparam("problem"), Board.device == bindparam("device")

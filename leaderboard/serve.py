@@ -1,5 +1,6 @@
 """Runs the service under uvicorn, and ends it cleanly with streams open."""
 
+import gc
 import resource
 import socket
 import sys
@@ -28,6 +29,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self._services = services
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What is there by now stays. Looking through all of it again, which whoever happens to ask
+        # would wait for, took 150 ms with 500 problems.
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.hub.close()

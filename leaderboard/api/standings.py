@@ -25,12 +25,13 @@ def show(
     if_none_match: Annotated[str | None, Header(max_length=256)] = None,
 ) -> Response:
     """The board of a problem on a device class; pass `next` as `after` for the following page."""
-    tag = f'"{scoreboard.revision(services, problem, device)}"'
+    revision = scoreboard.revision(services, problem, device)
+    tag = f'"{revision}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
-    board = scoreboard.standings(services, problem, device, after, limit)
-    return Response(board.model_dump_json(), media_type="application/json", headers=headers)
+    board = scoreboard.written(services, problem, device, revision, after, limit)
+    return Response(board, media_type="application/json", headers=headers)
 
 
 async def _existing(services: ServicesDep, problem: str, device: str) -> tuple[str, str]:
