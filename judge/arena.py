@@ -7,11 +7,13 @@ values of a random payload, so a value that was not written cannot pass.
 """
 
 import ctypes
+import math
 import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
@@ -26,7 +28,9 @@ GUARD_BYTES = PAGE_BYTES
 ALIGNMENT = 64
 GLIMPSE_BYTES = 64 << 10
 """Of a larger buffer some places are remembered, of others all."""
-GLIMPSE_PLACES = 128
+GLIMPSE_PLACES = 32
+"""Each costs a microsecond, being far from all others. Of 150 late writes of a thousandth of the
+output at least one is seen in 99 of 100 judgings."""
 
 Bytes = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -113,9 +117,9 @@ class Buffer:
     offset: int
     given: bool = False
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape)) * self.spec.dtype.itemsize
+        return math.prod(self.shape) * self.spec.dtype.itemsize
 
     def argument(self) -> TensorArg:
         return TensorArg(self.spec.dtype.value, self.offset, self.shape, self.given)
@@ -130,7 +134,7 @@ class Placement:
 
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
-    guard: Bytes
+    guard: bytes
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -282,7 +286,7 @@ class Arena:
             slide = _slide(i, len(specs))
             start = self._take(slide + GUARD_BYTES + nbytes + GUARD_BYTES)
             placed.append(Buffer(spec, shape, start + slide + GUARD_BYTES))
-        guard = rng.integers(0, 256, GUARD_BYTES, np.uint8)
+        guard = rng.bytes(GUARD_BYTES)
         read, own = tuple(placed[: len(inputs)]), iter(placed[len(inputs) :])
         over = {b.spec.name: b for b in read}
         made = tuple(replace(over[s.inplace], spec=s) if s.inplace else next(own) for s in outputs)
@@ -348,8 +352,10 @@ class Arena:
 
     def guards_intact(self, placement: Placement) -> bool:
         """Whether nothing was written around the buffers."""
+        # Not through numpy: it takes longer to describe an array than to compare a page.
+        pages = self.memory.map
         return all(
-            same_bytes(band, placement.guard[: len(band)])
+            pages[band] == placement.guard
             for buffer in placement.guarded
             for band in self._guards(buffer)
         )
@@ -361,11 +367,11 @@ class Arena:
     def _write_guards(self, placement: Placement) -> None:
         for buffer in placement.guarded:
             for band in self._guards(buffer):
-                band[:] = placement.guard[: len(band)]
+                self.memory.map[band] = placement.guard
 
-    def _guards(self, buffer: Buffer) -> tuple[Bytes, Bytes]:
+    def _guards(self, buffer: Buffer) -> tuple[slice, slice]:
         start, end = buffer.offset, buffer.offset + buffer.nbytes
-        return self._bytes[start - GUARD_BYTES : start], self._bytes[end : end + GUARD_BYTES]
+        return slice(start - GUARD_BYTES, start), slice(end, end + GUARD_BYTES)
 
     def _take(self, nbytes: int) -> int:
         offset = self._used

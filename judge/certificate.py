@@ -9,7 +9,7 @@ import numpy as np
 
 from judge.arena import Array, element_type
 from judge.certified import GAP, rules_hash
-from judge.checker import HONEST, SMALL, floor_of, oracle_margins, root_mean_square
+from judge.checker import SMALL, floor_of, oracle_margins, root_mean_square
 from judge.cores import scheduling_restored, share_out
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.inputs import InputSource, generator
@@ -114,11 +114,11 @@ def _certify(
 
 def below(floors: Sequence[Floor]) -> Floor:
     """As far below the least of these, in ratio, as the most of them is above it."""
-    seen = np.array([(floor.condition, floor.scale) for floor in floors])
+    seen = np.array([(floor.condition, floor.scale, *floor.errors) for floor in floors])
     least, most = seen.min(axis=0), seen.max(axis=0)
     sure = np.divide(least * least, most, out=np.zeros_like(least), where=most > 0)
-    condition, scale = map(float, sure)
-    return Floor(condition=condition, scale=scale)
+    condition, scale, worst, mean, rms = map(float, sure)
+    return Floor(condition=condition, scale=scale, errors=(worst, mean, rms))
 
 
 def _complaint(trial: Trial, honest: Mapping[str, Mapping[str, float]]) -> str:
@@ -251,7 +251,7 @@ def _honest_shows(truth: Truth, u: float, floor: Floor, rule: OracleRule) -> boo
     with np.errstate(all="ignore"):
         coarser = float(np.mean(truth.scale / least))
     worst, mean, rms = (coarser * size for size in truth.honest)
-    margins = oracle_margins((worst, mean, rms), HONEST, truth.value.size, rule)
+    margins = oracle_margins((worst, mean, rms), floor.errors, truth.value.size, rule)
     return all(margin <= 1 for margin in margins.values())
 
 

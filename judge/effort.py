@@ -29,7 +29,7 @@ class Effort:
     half_width: float = 0.004
     budget_s: float = 4.0
     life: tuple[int, int] = (30, 60)
-    oracle_share: tuple[float, float] = (0.01, 0.03)
+    oracle_share: tuple[float, float] = (0.005, 0.03)
     oracle_cost: float = 0.05
     whole_share: float = 0.02
 

@@ -1,7 +1,7 @@
 """Are the outputs of one call right? By the problem's tolerance, whichever kind it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from judge.picture import picture
 from judge.problem import Problem
 from judge.statistical import statistical
 from judge.tolerance import Backward, Check, Statistical
-from judge.wire import ErrorReport
+from judge.wire import ErrorReport, Floor
 
 Arrays = Mapping[str, Array]
 
@@ -32,16 +32,32 @@ class Evidence:
 
 
 class Jury:
-    """Judges outputs of one workload."""
+    """Judges outputs of one workload.
 
-    def __init__(self, problem: Problem, oracle: Oracle) -> None:
-        self._problem, self._oracle = problem, oracle
+    Args:
+        floors: of the outputs, from the problem's certificate.
+    """
+
+    def __init__(
+        self, problem: Problem, oracle: Oracle, floors: Mapping[str, Floor] | None = None
+    ) -> None:
+        self._problem, self._oracle, self._floors = problem, oracle, floors or {}
 
     def hear(self, inputs: Arrays, rng: np.random.Generator) -> Evidence:
-        """Ask the reference about these inputs. Raises BaselineFailed if it fails."""
+        """Ask the reference about these inputs. Raises BaselineFailed if it fails.
+
+        Errors that it was certified to make are allowed even where it makes smaller ones.
+        """
         if isinstance(self._problem.tolerance, Check):
             return Evidence(inputs)
-        return Evidence(inputs, self._oracle.truth(inputs, rng))
+        truths = self._oracle.truth(inputs, rng)
+        return Evidence(inputs, {name: self._allowing(name, t) for name, t in truths.items()})
+
+    def _allowing(self, name: str, truth: Truth) -> Truth:
+        if (floor := self._floors.get(name)) is None:
+            return truth
+        worst, mean, rms = map(max, truth.honest, floor.errors)
+        return replace(truth, honest=(worst, mean, rms))
 
     def values(self, inputs: Arrays) -> dict[str, Array]:
         """The reference's outputs alone: much less work for it. Raises BaselineFailed."""

@@ -37,13 +37,13 @@ class Floor(Wire):
     Attributes:
         condition: the least of any element, over the RMS of the output.
         scale: its RMS over that of the output.
-
-    Not how large errors of the reference at the declared precision are: another machine sums in
-    another order.
+        errors: of the reference at the declared precision (max, mean, RMS), in the oracle's unit.
+            Another machine sums in another order: it allows these as well as its own.
     """
 
     condition: float
     scale: float
+    errors: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 Floors = Mapping[str, Mapping[str, Floor]]

@@ -7,7 +7,7 @@ import numpy as np
 
 from judge import timing
 from judge.arena import Arena, Array, Buffer, Glimpse, Placement
-from judge.checker import QuickCheck, identical
+from judge.checker import QuickCheck
 from judge.findings import Findings
 from judge.inputs import InputSource
 from judge.jury import Jury
@@ -120,14 +120,9 @@ class Track:
         quick = self.quick
         return all(n in quick and quick[n].agrees(mine[n], theirs[n]) for n in mine)
 
-    def are_right(self, mine: Arrays, theirs: Arrays, values: Arrays) -> bool:
-        """Whether both sides' outputs are surely as near the reference's as they have to be."""
-        quick = self.quick
-        return all(
-            quick[n].is_right(theirs[n], values[n])
-            and (identical(mine[n], theirs[n]) or quick[n].is_right(mine[n], values[n]))
-            for n in mine
-        )
+    def is_right(self, outputs: Arrays, values: Arrays) -> bool:
+        """Whether outputs are surely as near the reference's as they have to be."""
+        return all(self.quick[n].is_right(outputs[n], values[n]) for n in outputs)
 
     def knows(self, outputs: Iterable[str]) -> bool:
         """Whether the reference's values are enough to judge these outputs by."""

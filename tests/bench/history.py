@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url
 
 from judge import wire
 from judge.verdict import Verdict
@@ -201,15 +201,32 @@ def _runs(id: UUID, verdict: str) -> Iterator[tuple[Any, ...]]:
         yield id, position, workload, verdict, detail, samples
 
 
+def settle(url: str) -> None:
+    """Have everything that was written in bulk on disk, and known to the planner of queries."""
+    postgres = make_url(url).get_backend_name() == "postgresql"
+    commands = (
+        ("VACUUM ANALYZE", "CHECKPOINT") if postgres else ("PRAGMA wal_checkpoint(TRUNCATE)",)
+    )
+    engine = _engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for command in commands:
+            connection.exec_driver_sql(command)
+    engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed)
+
+
 class _Sink:
     """Writes rows in bulk, past the service and its models."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        self._postgres = parsed.get_backend_name() == "postgresql"
-        if self._postgres:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        self._engine = create_engine(parsed)
+        self._engine = _engine(url)
+        self._postgres = self._engine.dialect.name == "postgresql"
 
     def write(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         raw = self._engine.raw_connection()
@@ -223,7 +240,7 @@ class _Sink:
             raw.close()
 
     def close(self) -> None:
-        """Let the database count on from where the rows end, and learn what it holds."""
+        """Let the database count on from where the rows end."""
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if self._postgres:
                 for table, column in (("user_account", "id"), ("token", "id"),
@@ -232,9 +249,6 @@ class _Sink:
                         f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "
                         f"(SELECT max({column}) FROM {table}))"
                     )
-                connection.exec_driver_sql("VACUUM ANALYZE")
-            else:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self._engine.dispose()
 
     def _copy(self, raw: Any, table: str, columns: Sequence[str], rows: Iterable[Any]) -> None:

@@ -86,7 +86,7 @@ async def _measured(
     url: str, process: psutil.Process, history: History, quick: bool
 ) -> dict[str, float]:
     connection = Connection(url)
-    rounds = 200 if quick else 500
+    rounds = 500 if quick else 3000
     boards = [f"/api/v1/standings/{slug}/{DEVICE}" for slug in history.hottest]
     figures: dict[str, float] = {}
 

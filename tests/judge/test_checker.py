@@ -248,6 +248,17 @@ def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
     assert not quick.agrees(wrong, large)
 
 
+@pytest.mark.parametrize("size", [1e-10, 1e-20, 1e-30])
+def test_small_outputs_do_not_vanish_from_the_quick_comparison(size: float) -> None:
+    small = np.full(20_000, size, np.float32)
+    wrong = small.copy()
+    wrong[7] *= 1.01
+    quick = QuickCheck(2.0**-24, 1e-7, 1e-3, TOLERANCE)
+    assert quick.agrees(np.nextafter(small, np.float32(1)), small)
+    assert not quick.agrees(wrong, small)
+    assert not quick.agrees(small * 2, small)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_same_bytes_are_as_right_as_the_others(dtype: type) -> None:
     odd: npt.NDArray[Any] = np.array([1, math.nan, math.inf, -0.0] * 1000, dtype)
@@ -257,7 +268,7 @@ def test_the_same_bytes_are_as_right_as_the_others(dtype: type) -> None:
     assert not quick.agrees(moved, odd)
 
 
-@pytest.mark.parametrize("place", [0, 255, 256, 65_535, 65_536, 299_999])
+@pytest.mark.parametrize("place", [0, 511, 512, 131_071, 131_072, 262_144, 299_999])
 def test_one_element_is_held_against_the_maximum_not_against_the_bound_of_its_block(
     place: int,
 ) -> None:
@@ -265,9 +276,19 @@ def test_one_element_is_held_against_the_maximum_not_against_the_bound_of_its_bl
     theirs = np.ones(300_000, np.float32)
     mine = theirs + np.float32(2.0**-20)
     quick = QuickCheck(2.0**-24, 2.0**-20, math.inf, Oracle(element=0.75))
-    assert np.linalg.norm(mine[:256] - theirs[:256]) > 2 * 0.75 * 2.0**-20
+    assert np.linalg.norm(mine[:512] - theirs[:512]) > 2 * 0.75 * 2.0**-20
     assert quick.agrees(mine, theirs)
     mine[place] += np.float32(2.0**-20)
+    assert not quick.agrees(mine, theirs)
+
+
+@pytest.mark.parametrize("place", [0, 299_999])
+@pytest.mark.parametrize("odd", [1e30, math.inf, math.nan])
+def test_what_cannot_be_squared_is_no_warning(odd: float, place: int) -> None:
+    theirs = np.ones(300_000, np.float32)
+    mine = theirs * np.float32(1 + 2.0**-23)
+    mine[place] = odd
+    quick = QuickCheck(2.0**-24, 1.0, math.inf, TOLERANCE)
     assert not quick.agrees(mine, theirs)
 
 

@@ -15,6 +15,7 @@ from judge.certified import floors_of, rules_hash, write_certificate
 from judge.checker import QuickCheck, check, floor_of
 from judge.effort import Effort
 from judge.judging import JudgingOptions
+from judge.jury import Jury
 from judge.oracle import Oracle, Truth
 from judge.package import Package, load_package
 from judge.tolerance import Oracle as OracleRule
@@ -81,14 +82,42 @@ def test_what_passes_by_values_alone_passes_all_gates(
     assert (False, False) in fates
 
 
+def test_a_machine_that_errs_less_allows_what_another_was_certified_for(tmp_path: Path) -> None:
+    """Otherwise what passes by values alone would be refused where the whole truth is asked."""
+    function, rule = FUNCTIONS["product"], OracleRule(max_ratio=2.0, mean_ratio=1.2)
+    seen = below([floor_of(truth_of(function, given(seed)), U) for seed in range(4)])
+    seen = seen.model_copy(update={"errors": (16.0, 8.0, 8.0)})
+    # As a library would that sums in double precision.
+    truth = replace(truth_of(function, given(9)), honest=(0.0, 0.0, 0.0))
+
+    class Told:
+        def truth(self, inputs: object, rng: object) -> dict[str, Truth]:
+            del inputs, rng
+            return {"y": truth}
+
+    problem = load_package(write_package(tmp_path / "row_scale")).problem
+    jury = Jury(problem, Told(), {"y": seen})  # type: ignore[arg-type]
+    heard = jury.hear({}, np.random.default_rng(0)).truths["y"]
+    quick = QuickCheck.promised(seen, U, rule)
+    fates: dict[str, list[tuple[bool, bool]]] = {"heard": [], "as told": []}
+    for size in np.geomspace(0.05, 200, 40):
+        got = wrong(truth.value, truth, float(size), "noise").astype(np.float32)
+        for how, one in (("heard", heard), ("as told", truth)):
+            fates[how].append(
+                (quick.is_right(got, truth.value), check("y", got, one, rule) is None)
+            )
+    assert (True, False) not in fates["heard"]
+    assert (True, True) in fates["heard"]
+    assert (True, False) in fates["as told"]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_honest_outputs_need_no_more(name: str) -> None:
     quick, x = promised(FUNCTIONS[name]), given(9)
     truth = truth_of(FUNCTIONS[name], x)
     best = truth.value.astype(np.float32)
     assert quick.is_right(best, truth.value)
-    # What a long sum may err in its own precision a certificate from another machine cannot tell.
-    assert quick.is_right(array(FUNCTIONS[name](x)), truth.value) == (name != "product")
+    assert quick.is_right(array(FUNCTIONS[name](x)), truth.value)
     assert quick.agrees((truth.value * (1 + U / 2)).astype(np.float32), best)
 
 
@@ -104,7 +133,7 @@ def test_nothing_promised_is_looser_than_what_a_truth_tells(name: str) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_whatever_is_not_finite_is_left_to_the_whole_truth(bad: float) -> None:
-    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0), U, TOLERANCE)
+    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0, errors=(9, 9, 9)), U, TOLERANCE)
     value = np.ones(5000)
     odd = value.copy()
     odd[4321] = bad
@@ -116,13 +145,14 @@ def test_whatever_is_not_finite_is_left_to_the_whole_truth(bad: float) -> None:
 
 def test_values_too_large_to_be_squared_are_left_to_the_whole_truth() -> None:
     """Their RMS is infinite, and beside it any error would be nothing."""
-    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0), U, TOLERANCE)
+    quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0, errors=(9, 9, 9)), U, TOLERANCE)
     value = np.full(5000, 1e200)
     assert not quick.is_right(value * 2, value)
 
 
-def floor(condition: float, scale: float = 1.0) -> Floor:
-    return Floor(condition=condition, scale=scale)
+def floor(condition: float, scale: float = 1.0, *errors: float) -> Floor:
+    worst, mean, rms = errors or (1.0, 1.0, 1.0)
+    return Floor(condition=condition, scale=scale, errors=(worst, mean, rms))
 
 
 CASES: dict[str, tuple[Sequence[Floor], Floor]] = {
@@ -131,6 +161,7 @@ CASES: dict[str, tuple[Sequence[Floor], Floor]] = {
     "all chance": ([floor(1e-3), floor(1.0)], floor(1e-6)),
     "nothing": ([floor(0.0), floor(0.0)], floor(0.0)),
     "the scale as well": ([floor(1, 4), floor(1, 8)], floor(1, 2)),
+    "errors as well": ([floor(1, 1, 4, 2, 1), floor(1, 1, 8, 2, 2)], floor(1, 1, 2, 2, 0.5)),
 }
 
 
@@ -140,6 +171,7 @@ def test_the_more_it_varies_the_less_is_promised(case: str) -> None:
     assert below(seen).model_dump() == {
         "condition": pytest.approx(sure.condition),
         "scale": pytest.approx(sure.scale),
+        "errors": pytest.approx(sure.errors),
     }
 
 
