@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from judge.backend import make_sandbox
+from judge.cores import may_go_first
 from judge.defaults import SandboxName
 from judge.doctor_docker import docker_requirements
 from judge.errors import UserError
@@ -92,7 +93,7 @@ def diagnose(
     else:
         isolation = [_user_namespaces(), _bwrap(), _setpriv(), _control_groups(), _seccomp()]
         isolation += [_landlock(), _compiler(), _docker()]
-    requirements = [*isolation, _worker_parts(), _torch(), _redis(redis_url)]
+    requirements = [*isolation, _real_time(), _worker_parts(), _torch(), _redis(redis_url)]
     problems = [f"{r.name}: {r.seen}" for r in requirements if r.needed and r.state != State.OK]
     report, problem = None, ""
     if sandbox != "docker" or not problems:
@@ -206,6 +207,17 @@ def _compiler() -> Requirement:
         f"no {' and no '.join(lacking)} in {_PATH_INSIDE}",
         "submissions in C++ end as judging errors",
         "install the packages g++ and binutils",
+    )
+
+
+def _real_time() -> Requirement:
+    return found(
+        "real-time threads",
+        "SCHED_FIFO for what is timed" if may_go_first() else None,
+        "not permitted",
+        "whatever else runs on the machine moves scores, by much more than their intervals say",
+        "LimitRTPRIO=2 in the worker's unit, `ulimits: {rtprio: 2}` of its container, or run it as "
+        "root (in a container with --cap-add SYS_NICE); else nothing else on that machine",
     )
 
 

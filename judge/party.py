@@ -153,7 +153,7 @@ class Party:
         return self._await(time.perf_counter_ns(), int(limit_s * 1e9), patient=True)
 
     def pin(self, cores: Cores) -> None:
-        """Keep the program on its cores, ahead of others there; see `judge.cores`.
+        """Keep the program on its cores, before others there; see `judge.cores`.
 
         From now on every request expects the judge at work on the first of them.
         """
@@ -161,7 +161,7 @@ class Party:
         self.watch.follow(self.resident.pid)
         for thread in self._threads():
             os.sched_setaffinity(thread, cores.party)
-        self.favour()
+            cores.favour(thread)
 
     def favour(self) -> None:
         """Let the program go before others, with the threads that it starts from now on."""

@@ -102,7 +102,8 @@ Delegate=yes
 # that restrict those are missing here. For OPJUDGE_SANDBOX=docker: User=root, Group=root.
 LockPersonality=yes
 ProtectClock=yes
-RestrictRealtime=yes
+# What is timed runs before everything else on its core, and the judge before that.
+LimitRTPRIO=2
 UMask=0022
 
 [Install]

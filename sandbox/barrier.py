@@ -144,7 +144,10 @@ def _restrict(pid: int, limits: Limits, users: int) -> None:
     # Processes are counted per user namespace; the kernel does not apply that limit to root, the
     # control group does.
     most = limits.processes + users + 4
-    for name, soft, hard in (*limits.per_process(), ("nproc", most, most)):
+    # A judge that is not root may let programs go first (`judge.cores`) up to their own limit,
+    # which is below the judge's; root needs none.
+    own = (("nproc", most, most), ("rtprio", 1, 1))
+    for name, soft, hard in (*limits.per_process(), *own):
         kind = getattr(resource, f"RLIMIT_{name.upper()}")
         ceiling = resource.prlimit(pid, kind)[1]
         if ceiling != resource.RLIM_INFINITY:

@@ -35,6 +35,12 @@ services:
 """
 
 
+def most_rtprio() -> int:
+    """What an engine on this machine may give: root without CAP_SYS_RESOURCE may give no more."""
+    raised = subprocess.run(["prlimit", "--rtprio=2", "true"], capture_output=True, check=False)
+    return 2 if raised.returncode == 0 else 0
+
+
 class Composed:
     """A project of compose.yaml, and the command line beside it."""
 
@@ -61,6 +67,7 @@ class Composed:
             "VALKEY_IMAGE": SERVERS,
             "OPJUDGE_SECRETS": str(self.folder / "secrets"),
             "OPJUDGE_PROBLEMS": str(self.folder / "problems"),
+            "WORKER_RTPRIO": str(most_rtprio()),
         }
         variables = {k: v for k, v in os.environ.items() if not k.startswith("OPJUDGE_")} | ours
         return called(

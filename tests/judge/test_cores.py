@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from judge.cores import Cores, favour, scheduling_restored, share_out
+from judge.cores import Cores, favour, may_go_first, scheduling_restored, share_out
 from judge.party import Party
 from sandbox.dummy import Dummy
 from sandbox.harness import protocol
@@ -63,9 +63,70 @@ def test_with_one_core_for_all_there_is_nowhere_to_go(monkeypatch: pytest.Monkey
     assert where_the_judge_is(Cores(only, (only,)), monkeypatch) == [{only}] * 3
 
 
-def test_cores_and_priority_are_given_back() -> None:
-    before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
+def scheduling(thread: int = 0) -> tuple[int, int]:
+    """Policy and real-time priority."""
+    return os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
+
+
+def test_cores_policy_and_priority_are_given_back() -> None:
+    before = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0), scheduling()
     with scheduling_restored():
-        share_out().work()
+        share_out().leave()
         favour(0)
-    assert (os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)) == before
+        assert scheduling() == (os.SCHED_FIFO, 2)
+    after = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0), scheduling()
+    assert after == before
+
+
+def during_a_call(cores: Cores, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How the program is scheduled, then the judge: before a call, in it, and afterwards."""
+    with (
+        scheduling_restored(),
+        Party(Dummy(), Limits(wall_s=60), "none", arena_bytes=1 << 20) as party,
+    ):
+        party.ready()
+        party.pin(cores)
+        seen = [scheduling(party.resident.pid), scheduling()]
+        resume = party.resident.resume
+
+        def spied() -> None:
+            seen.append(scheduling())
+            resume()
+
+        monkeypatch.setattr(party.resident, "resume", spied)
+        assert party.request(Op.PREPARE, protocol.encode([7]), 10.0).absent
+        return [*seen, scheduling()]
+
+
+def test_nothing_ordinary_keeps_a_call_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the judge, for all of a judging, takes a core from nobody."""
+    cores = share_out()
+    if cores.shared:
+        pytest.skip("one core")
+    ordinary = os.SCHED_OTHER, 0
+    assert during_a_call(cores, monkeypatch) == [
+        (os.SCHED_FIFO, 1), ordinary, (os.SCHED_FIFO, 2), ordinary
+    ]  # fmt: skip
+
+
+def test_on_the_only_core_the_judge_would_wait_for_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only = min(os.sched_getaffinity(0))
+    ordinary = os.SCHED_OTHER, 0
+    assert during_a_call(Cores(only, (only,)), monkeypatch) == [ordinary] * 4
+
+
+def test_where_it_is_not_permitted_all_goes_on_as_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not may_go_first()
+    assert during_a_call(share_out(), monkeypatch) == [(os.SCHED_OTHER, 0)] * 4
+
+
+def test_asking_changes_nothing() -> None:
+    before = scheduling()
+    assert may_go_first()
+    assert scheduling() == before

@@ -76,7 +76,14 @@ def test_this_machine_really() -> None:
     found = document()
     assert {r["name"] for r in found["requirements"]} == {
         *("user namespaces", "bwrap", "setpriv", "control groups", "seccomp", "Landlock"),
-        *("g++ and nm", "worker's libraries", "torch", "Valkey or Redis", "Docker engine"),
+        *(
+            "g++ and nm",
+            "real-time threads",
+            "worker's libraries",
+            "torch",
+            "Valkey or Redis",
+            "Docker engine",
+        ),
     }
     assert [p["name"] for p in found["probes"]] == [probe.name for probe in PROBES]
     assert row(found, "torch")["seen"][0].isdigit()
@@ -167,6 +174,18 @@ def test_nothing_that_python_could_import(monkeypatch: pytest.MonkeyPatch) -> No
         assert name in found["problem"]
     with_url = doctor._redis("redis://127.0.0.1:1")
     assert (with_url.state, "redis is not installed" in with_url.seen) == (State.WEAKER, True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_real_time_costs_steady_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    assert row(document(), "real-time threads")["state"] == "ok"
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    found = document()
+    assert row(found, "real-time threads")["state"] == "missing"
+    assert found["takes_jobs"]
 
 
 @pytest.mark.usefixtures("quick")
