@@ -6,7 +6,7 @@ development machine one and the same loop then took 46 or 58 us, and one and the
 does all its work between two calls on the core that the next call will run on, and only moves away
 to watch that call: the program finds the core as hot as its neighbour in the pair found it.
 
-During a call both are real-time threads (SCHED_FIFO), which ordinary ones cannot keep waiting. A
+During a call both are real-time threads, which ordinary ones cannot keep waiting. A
 priority among those is not enough: newer kernels let whoever runs finish a slice of 3 ms first, and
 weigh sessions, not threads, against each other. With two busy neighbours a null call took 2.6 ms
 (median) and a score came out between one and five times its value; now 43 us, and within a per cent
@@ -57,7 +57,8 @@ class Cores:
         """
         favour(thread)
         if not self.shared:
-            _schedule(thread, os.SCHED_FIFO, _PARTY)
+            # Round robin: threads of a program that wait for one another in a loop take turns.
+            _schedule(thread, os.SCHED_RR, _PARTY)
 
 
 def share_out(available: Sequence[int] | None = None) -> Cores:

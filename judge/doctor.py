@@ -213,7 +213,7 @@ def _compiler() -> Requirement:
 def _real_time() -> Requirement:
     return found(
         "real-time threads",
-        "SCHED_FIFO for what is timed" if may_go_first() else None,
+        "for what is timed" if may_go_first() else None,
         "not permitted",
         "whatever else runs on the machine moves scores, by much more than their intervals say",
         "LimitRTPRIO=2 in the worker's unit, `ulimits: {rtprio: 2}` of its container, or run it as "

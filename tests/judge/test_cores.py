@@ -105,7 +105,7 @@ def test_nothing_ordinary_keeps_a_call_waiting(monkeypatch: pytest.MonkeyPatch) 
         pytest.skip("one core")
     ordinary = os.SCHED_OTHER, 0
     assert during_a_call(cores, monkeypatch) == [
-        (os.SCHED_FIFO, 1), ordinary, (os.SCHED_FIFO, 2), ordinary
+        (os.SCHED_RR, 1), ordinary, (os.SCHED_FIFO, 2), ordinary
     ]  # fmt: skip
 
 

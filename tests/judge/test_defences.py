@@ -19,6 +19,7 @@ from judge.session import Session
 from judge.verdict import Mode, Verdict
 from sandbox.resident import BubblewrapResident
 from tests.judge.conftest import Judge
+from tests.scheduling import like_others
 
 Patch = pytest.MonkeyPatch
 
@@ -76,6 +77,7 @@ def but_the_first() -> Callable[[BubblewrapResident], bool]:
 def look_late(patch: Patch) -> None:
     """A judge that stamps, then takes its time before it stops the program and looks."""
     stop, others = BubblewrapResident.stop, but_the_first()
+    like_others(patch)
 
     def late(self: BubblewrapResident) -> None:
         while not others(self) and self.alive() and len(os.listdir(f"/proc/{self.pid}/task")) > 1:
@@ -264,6 +266,7 @@ extern "C" void solve(const float* x, float* y, int64_t rows, int64_t cols, doub
     patch.setattr(tracks, "write_inputs", at_leisure)
     assert judged(text, "s.cpp", Mode.TEST).verdict is Verdict.AC
     stop, others = BubblewrapResident.stop, but_the_first()
+    like_others(patch)
     patch.setattr(BubblewrapResident, "stop", lambda self: stop(self) if others(self) else None)
     assert judged(text, "s.cpp", Mode.TEST).verdict is Verdict.WA
 

@@ -164,6 +164,29 @@ def test_crashes_are_run_time_errors_with_the_authors_own_traceback(
     assert "sandbox/harness" not in result.message
 
 
+WAITS_IN_A_LOOP = """
+#include <atomic>
+#include <cstdint>
+#include <thread>
+extern "C" void solve(const float* x, float* y, int64_t rows, int64_t cols, double eps) {
+    const float f = 1 + eps;
+    std::atomic<bool> done{false};
+    std::thread other([&] {
+        for (int64_t i = 0; i < rows * cols; ++i) y[i] = x[i] * f;
+        done = true;
+    });
+    while (!done) {}
+    other.join();
+}
+"""
+
+
+def test_threads_that_wait_for_each_other_in_a_loop_take_turns(judged: Judge) -> None:
+    """With one core for both, and nobody to take it from the one that waits, it would not end."""
+    result = judged(WAITS_IN_A_LOOP, "s.cpp", Mode.TEST)
+    assert result.verdict is Verdict.AC, result.message
+
+
 CPP_CRASHES = {
     "null pointer": ("*(volatile int*)0 = 1;", "SIGSEGV"),
     "abort": ("__builtin_abort();", "SIGABRT"),
