@@ -42,8 +42,8 @@ class Cores:
 
     def work(self) -> None:
         """Move this thread to where it works between calls."""
-        os.sched_setaffinity(0, self.party[:1])
         _schedule(0, os.SCHED_OTHER, 0)
+        os.sched_setaffinity(0, self.party[:1])
 
     def leave(self) -> None:
         """Move this thread to where it watches from, before whatever else runs there."""
@@ -85,26 +85,28 @@ def favour(thread: int) -> None:
 def may_go_first() -> bool:
     """Whether programs here can be timed as if nothing else ran on their cores."""
     with scheduling_restored():
-        return _schedule(0, os.SCHED_FIFO, _PARTY)
+        return not share_out().shared and _schedule(0, os.SCHED_FIFO, _JUDGE)
 
 
 def _schedule(thread: int, policy: int, priority: int) -> bool:
     """Set a scheduling policy, where we may. Returns whether we may."""
     try:
         os.sched_setscheduler(thread, policy, os.sched_param(priority))
-    except PermissionError:
+    except ProcessLookupError:
+        raise
+    except OSError:
         return False
     return True
 
 
 @contextlib.contextmanager
 def scheduling_restored() -> Iterator[None]:
-    """Give this thread its cores, policy and priority back afterwards."""
+    """Give this thread its policy, priority and cores back afterwards."""
     cores, priority = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
     policy, real_time = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
     try:
         yield
     finally:
-        os.sched_setaffinity(0, cores)
         _schedule(0, policy, real_time)
         os.setpriority(os.PRIO_PROCESS, 0, priority)
+        os.sched_setaffinity(0, cores)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from judge.backend import make_sandbox
@@ -211,9 +212,14 @@ def _compiler() -> Requirement:
 
 
 def _real_time() -> Requirement:
+    turns = Path("/proc/sys/kernel/sched_rr_timeslice_ms")
+    ms = turns.read_text().strip() if turns.exists() else "100"
     return found(
         "real-time threads",
-        "for what is timed" if may_go_first() else None,
+        f"for what is timed; those on one core that wait in a loop take turns of {ms} ms "
+        "(kernel.sched_rr_timeslice_ms)"
+        if may_go_first()
+        else None,
         "not permitted",
         "whatever else runs on the machine moves scores, by much more than their intervals say",
         "LimitRTPRIO=2 in the worker's unit, `ulimits: {rtprio: 2}` of its container, or run it as "

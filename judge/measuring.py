@@ -135,9 +135,10 @@ def _tracks(pairing: Pairing, rng: np.random.Generator) -> list[Track]:
         except MemoryError as error:
             raise InfrastructureError(str(error)) from error
         inputs = InputSource(problem, w, pairing.seed, oracle.inputs)
-        jury = Jury(problem, oracle)
+        floors = pairing.floors.get(w.name, {})
+        jury = Jury(problem, oracle, floors)
         track = Track(w, inputs, jury, mine, theirs if w.timed else None)
-        track.rely_on(pairing.floors.get(w.name, {}), problem)
+        track.rely_on(floors, problem)
         made.append(track)
     return made
 

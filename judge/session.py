@@ -116,8 +116,8 @@ class Session:
         """Before the processes end: writes where or when none may be, and limits exceeded."""
         for track in self._tracks:
             with self._blaming(track):
+                self._late_write(track.candidate, track.candidate.places)
                 for side in track.sides:
-                    self._late_write(side, side.places)
                     self._stray_write(side, side.places)
                 if (failed := self._over_limit()) is not None:
                     raise failed
@@ -299,7 +299,7 @@ class Session:
         """One timed call of one side; its outputs, good until its next call, and nanoseconds."""
         self._prepare(track, side)
         place = side.places[track.spot]
-        # The baseline is the problem's own: where it writes is looked at before its process ends.
+        # The baseline is the problem's own: where it wrote is looked at before its process ends.
         suspect = side is track.candidate
         if suspect:
             with self._verifying(track):

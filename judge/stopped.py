@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from judge.measured import Wire
+from judge.measured import FromNewer, Wire
 
 
 class Trial(Wire):
@@ -31,7 +31,7 @@ class Trial(Wire):
         return math.inf if self.gap is None else self.gap
 
 
-class Floor(Wire):
+class Floor(FromNewer):
     """What an output's errors are at least measured by, on any inputs of a workload.
 
     Attributes:

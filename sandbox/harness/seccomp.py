@@ -92,6 +92,9 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "remap_file_pages": (216, 234),
     "request_key": (249, 218),
     "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
     "seccomp": (317, 277),
     "semget": (64, 190),
     "setdomainname": (171, 162),
@@ -114,10 +117,13 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "vmsplice": (278, 75),
 }
 
+_SCHEDULING = ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler")
+
 _SPECIAL = frozenset(
     (
+        *_SCHEDULING,
         *("clone", "clone3", "execve", "execveat", "fcntl", "flock", "fork", "ioctl"),
-        *("sched_setaffinity", "seccomp", "socket", "socketpair", "vfork"),
+        *("seccomp", "socket", "socketpair", "vfork"),
     )
 )
 
@@ -240,8 +246,10 @@ def no_processes_program(arch: Architecture | None = None) -> bytes:
             program += _on(call[name], [eperm])
     program += _on(call["clone3"], [_refuse(errno.ENOSYS)])
     program += _on(call["clone"], [_argument(0), (_JSET, 0, 1, _CLONE_THREAD), allow, eperm])
-    # Libraries pin their threads and treat a refusal as fatal: pretend that it worked.
-    program += _on(call["sched_setaffinity"], [_refuse(0)])
+    # Which core it has and when it runs is for the judge to say; but libraries pin their threads
+    # and treat a refusal as fatal: pretend that it worked.
+    for name in _SCHEDULING:
+        program += _on(call[name], [_refuse(0)])
     return _assemble([*program, allow])
 
 

@@ -87,6 +87,7 @@ def fill(url: str, hashes: dict[str, str], count: int, tokens: int = 1000) -> Hi
     ids = [UUID(int=int(n) | (1 << 100)) for n in range(count)]
     _submissions(sink, rng, ids, users, [slugs[p] for p in problems], hashes)
     sink.close()
+    settle(url)
     some = rng.integers(0, count, 300)
     names, counts = np.unique(users, return_counts=True)
     return History(

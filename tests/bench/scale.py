@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from tests.bench.figures import say
-from tests.bench.history import DEVICE, PROBLEMS, History
+from tests.bench.history import DEVICE, PROBLEMS, History, settle
 from tests.bench.http import Connection, multipart, timed_ms
 from tests.bench.service import Place, furnish, make_boards, serving
 from tests.leaderboard import clusters
@@ -77,6 +77,7 @@ def measure(place: Place, size: int, quick: bool) -> dict[str, float]:
     begin = time.perf_counter()
     make_boards(place)
     rebuilt = time.perf_counter() - begin
+    settle(place.settings().database)
     with serving(place) as served:
         figures = asyncio.run(_measured(served.url, served.process, history, quick))
     return {**figures, "first_start_s": round(rebuilt, 1)}

@@ -15,7 +15,7 @@ import psutil
 from leaderboard.app import start
 from leaderboard.services import build
 from leaderboard.settings import Settings
-from tests.bench.history import History, fill, settle, write_problems
+from tests.bench.history import History, fill, write_problems
 
 WORKER_TOKEN = "a worker token for benches"
 
@@ -71,11 +71,10 @@ def furnish(place: Place, count: int, problems: int, tokens: int = 1000) -> Hist
 
 
 def make_boards(place: Place) -> None:
-    """What the first start does; the bench begins when the database has come to rest."""
+    """What the first start does."""
     services = build(place.settings())
     start(services)
     services.db.close()
-    settle(place.settings().database)
 
 
 @dataclass(frozen=True)

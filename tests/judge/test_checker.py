@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from judge.arena import Array
-from judge.checker import QuickCheck, check, root_mean_square
+from judge.checker import QuickCheck, _size_of, check, root_mean_square
 from judge.oracle import Truth
 from judge.problem import DType, Operator, TensorSpec, Workload
 from judge.tolerance import Oracle
@@ -246,6 +246,28 @@ def test_large_outputs_do_not_overflow_the_quick_comparison() -> None:
     quick = QuickCheck(2.0**-24, 1e-7, math.inf, TOLERANCE)
     assert quick.agrees(near, large)
     assert not quick.agrees(wrong, large)
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_nothing_is_learnt_from_a_truth_that_is_no_number(bad: float) -> None:
+    """A condition that is none would let anything pass, for as long as the judging lasts."""
+    odd = torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(3))
+    odd[3, 5] = bad
+    truth = truth_of(lambda x: x, odd)
+    assert not math.isfinite(truth.condition)
+    assert QuickCheck.learn(truth, 2.0**-24, TOLERANCE) is None
+    nothing = QuickCheck(2.0**-24, math.nan, math.nan, TOLERANCE)
+    ones = np.ones(5000, np.float32)
+    assert not nothing.agrees(ones * 0, ones)
+    assert not QuickCheck(2.0**-24, math.nan, 9.0, TOLERANCE).agrees(ones * 0, ones)
+
+
+@pytest.mark.parametrize("cols", [512, 3584, 4096, 5003])
+def test_how_large_an_output_is_does_not_hang_on_the_length_of_its_rows(cols: int) -> None:
+    """Those of a triangle differ most; every eighth block would be the same part of each row."""
+    triangle = np.tril(np.random.default_rng(1).standard_normal((2048, cols))).astype(np.float32)
+    exactly = root_mean_square(triangle.astype(np.float64))
+    assert _size_of(triangle.reshape(-1), np.float32) == pytest.approx(exactly, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [1e-10, 1e-20, 1e-30])

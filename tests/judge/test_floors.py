@@ -292,6 +292,19 @@ def test_what_is_not_surely_right_is_held_against_the_whole_truth(
     assert judged(text.format(1e-3), options=made).verdict is Verdict.WA
 
 
+@pytest.mark.parametrize("whole_share", [0.0, 1.0])
+def test_how_an_output_is_looked_at_does_not_decide_about_it(
+    judged: Judge, whole_share: float
+) -> None:
+    """Errors the reference makes where it was certified are allowed where it makes smaller ones."""
+    off = f"(1 + 30 * {U} * (x.size > 1000))"
+    text = f"def solve(x, y, eps):\n    y[:] = x * np.float32((1 + eps) * {off})\n"
+    for errors, verdict in (((400.0, 200.0, 200.0), Verdict.AC), ((1.0, 1.0, 1.0), Verdict.WA)):
+        floors = {name: {"y": floor(U / 4, U, *errors)} for name in TIMED}
+        result = judged(text, options=options(floors, whole_share=whole_share))
+        assert result.verdict is verdict, result.message
+
+
 FIRST = """
 calls = 0
 def solve(x, y, eps):

@@ -115,7 +115,8 @@ def test_threads_but_no_processes(arch: seccomp.Architecture) -> None:
     for name in ("fork", "vfork", "execve", "execveat"):
         if name in arch.numbers:
             assert decide(program, arch.audit, arch.numbers[name]) == errno.EPERM, name
-    assert decide(program, arch.audit, arch.numbers["sched_setaffinity"]) == 0
+    for name in ("affinity", "attr", "param", "scheduler"):
+        assert decide(program, arch.audit, arch.numbers[f"sched_set{name}"]) == 0, name
 
 
 # (call, arguments): without the filter each answers otherwise than with EPERM, even for nobody.
@@ -256,6 +257,8 @@ t = threading.Thread(target=lambda: result.update(thread=0))
 t.start(); t.join()
 result["affinity"] = attempt(os.sched_setaffinity, 0, {max(before)})
 result["moved"] = os.sched_getaffinity(0) != before
+result["idle"] = attempt(os.sched_setscheduler, 0, os.SCHED_IDLE, os.sched_param(0))
+result["policy"] = os.sched_getscheduler(0)
 result["exec"] = 0
 print(json.dumps(result), flush=True)
 result["exec"] = attempt(os.execv, "/bin/echo", ["echo", "exec worked"])
@@ -271,6 +274,7 @@ def test_the_harness_can_give_up_processes(box: Bubblewrap) -> None:
         assert result[name] == errno.EPERM, name
     assert result["thread"] == 0
     assert (result["affinity"], result["moved"]) == (0, False)
+    assert (result["idle"], result["policy"]) == (0, os.SCHED_OTHER)
 
 
 def test_without_that_it_could_start_them(box: Bubblewrap) -> None:
