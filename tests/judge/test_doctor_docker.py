@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 NAMES = {
     *("root", "docker's library", "Docker engine", "settings", "image", "runtimes"),
-    *("seccomp", "Landlock", "worker's libraries", "torch", "Valkey or Redis"),
+    *("seccomp", "Landlock", "real-time threads", "worker's libraries", "torch", "Valkey or Redis"),
 }
 
 
