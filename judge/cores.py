@@ -15,9 +15,14 @@ taken from them for a twentieth of every second.
 """
 
 import contextlib
+import errno
 import os
+import socket
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+_LOOK_AGAIN_S = 0.02
 
 _PARTY, _JUDGE = 1, 2
 """Real-time priorities: the judge never waits for a party."""
@@ -40,6 +45,18 @@ class Cores:
         """Whether there is only one core for everybody."""
         return self.watch in self.party
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the cores for oneself: waits until no other judging on this machine is timed there.
+
+        Real-time threads of two of them would keep each other waiting. In network namespaces of
+        their own judgings do not know of each other, and should have cores of their own as well.
+        """
+        with contextlib.ExitStack() as names:
+            for core in sorted({self.watch, *self.party}):
+                _take(names.enter_context(socket.socket(socket.AF_UNIX)), f"\0opjudge-core-{core}")
+            yield
+
     def work(self) -> None:
         """Move this thread to where it works between calls."""
         _schedule(0, os.SCHED_OTHER, 0)
@@ -59,6 +76,19 @@ class Cores:
         if not self.shared:
             # Round robin: threads of a program that wait for one another in a loop take turns.
             _schedule(thread, os.SCHED_RR, _PARTY)
+
+
+def _take(name: socket.socket, address: str) -> None:
+    # An abstract name: the kernel gives it back when its owner dies, however it does.
+    while True:
+        try:
+            name.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def share_out(available: Sequence[int] | None = None) -> Cores:

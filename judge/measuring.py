@@ -7,7 +7,7 @@ import numpy as np
 from judge import scoring, timing, tracks
 from judge.arena import Given
 from judge.building import PYTHON_ENTRY, canonical_zip
-from judge.cores import favour, share_out
+from judge.cores import Cores, favour, share_out
 from judge.effort import Effort
 from judge.errors import BaselineFailed, InfrastructureError
 from judge.expression import evaluate
@@ -69,7 +69,9 @@ class Measured:
 
 
 def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
-    """Measure; the candidate's sandbox is destroyed, the others' end is left to their owner.
+    """Measure, in turn with other judgings on the same cores.
+
+    The candidate's sandbox is destroyed, the others' end is left to their owner.
 
     Args:
         report: called with the progress; whatever it raises passes through.
@@ -77,8 +79,14 @@ def measure(pairing: Pairing, effort: Effort, report: Report) -> Measured:
     Raises:
         InfrastructureError: baseline or reference failed, or a workload does not fit.
     """
+    cores = share_out()
+    with cores.held():
+        return _measure(pairing, cores, effort, report)
+
+
+def _measure(pairing: Pairing, cores: Cores, effort: Effort, report: Report) -> Measured:
     try:
-        _load(pairing)
+        _load(pairing, cores)
     except Failed as failure:
         return Measured(failure.verdict, failure.message)
     rng = generator(pairing.seed, "stream")
@@ -106,10 +114,9 @@ def load_baseline(baseline: Party, source: Source, problem: Problem) -> None:
         raise BaselineFailed(f"the baseline did not load: {reply.message}")
 
 
-def _load(pairing: Pairing) -> None:
+def _load(pairing: Pairing, cores: Cores) -> None:
     """Pin everyone to their cores, and have the candidate imported."""
     baseline, candidate, source = pairing.baseline, pairing.candidate, pairing.source
-    cores = share_out()
     # The reference has all cores: no clock runs while it works.
     pairing.reference.party.favour()
     for party in (baseline, candidate):

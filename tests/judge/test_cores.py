@@ -1,6 +1,9 @@
 """Which core runs what."""
 
 import os
+import select
+import subprocess
+import sys
 
 import pytest
 
@@ -133,3 +136,40 @@ def test_asking_changes_nothing() -> None:
     before = scheduling()
     may_go_first()
     assert scheduling() == before
+
+
+HOLDS = """
+import sys
+from judge.cores import Cores
+cores = Cores(int(sys.argv[1]), (int(sys.argv[2]),))
+with cores.held():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def holder(watch: int, party: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(watch), str(party)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_two_judgings_on_one_core_take_turns(dies: bool) -> None:
+    """The numbers are of cores that no machine has, so that no judging is in the way."""
+    with holder(90001, 90002) as first, holder(90003, 90004) as other:
+        assert (said(first), said(other)) == ("held", "held")
+        with holder(90004, 90001) as second:
+            assert second.poll() is None
+            assert second.stdout is not None
+            assert not select.select([second.stdout], [], [], 0.5)[0]
+            for process in (first, other):
+                process.kill() if dies else process.communicate("\n")
+            assert said(second) == "held"
+            second.communicate("\n")
