@@ -87,6 +87,7 @@ class Dispatcher:
         try:
             self._hygiene.admit()
             adopt_orphans()
+            self._sandbox.sweep()
             while not self._stopping:
                 try:
                     self._cycle()
@@ -95,6 +96,7 @@ class Dispatcher:
                     self._stopping = True
         finally:
             self._client.close()
+            self._sandbox.sweep()
         self._hygiene.admit()
         _LOG.info("worker stopped", worker=self._settings.name)
 

@@ -155,6 +155,9 @@ class Sandbox(ABC):
         Raises SandboxError.
         """
 
+    def sweep(self) -> None:  # noqa: B027 - nothing need be left
+        """End what was being made by workers that were killed."""
+
     def close(self) -> None:  # noqa: B027 - nothing need be held
         """Destroy what `refill` has made. Sandboxes in use are not touched."""
 

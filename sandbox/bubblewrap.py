@@ -24,6 +24,7 @@ from sandbox.descriptors import memory_file
 from sandbox.harness import seccomp
 from sandbox.identity import Identity
 from sandbox.limits import Limits
+from sandbox.orphans import end_orphans
 from sandbox.outcome import Outcome
 from sandbox.process import Handle
 from sandbox.resident import BubblewrapResident
@@ -130,6 +131,9 @@ class Bubblewrap(Sandbox):
         self._template = Template(
             maker.start, environment, seccomp=self._layers.seccomp, network=self._layers.network
         )
+
+    def sweep(self) -> None:
+        end_orphans(self._bwrap)
 
     def close(self) -> None:
         template, self._template = self._template, None

@@ -33,6 +33,9 @@ class Checked(Sandbox):
     def refill(self, environment: Mapping[str, str]) -> None:
         self._sandbox.refill(environment)
 
+    def sweep(self) -> None:
+        self._sandbox.sweep()
+
     def close(self) -> None:
         self._sandbox.close()
 
