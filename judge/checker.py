@@ -300,8 +300,8 @@ def floor_of(truth: Truth, u: float) -> Floor:
         seen = float((scale - u * np.abs(value)).min()), root_mean_square(scale)
         condition, unit = (CAUTION * size / root_mean_square(value) for size in seen)
     worst, mean, rms = (CAUTION * size for size in truth.honest)
-    if not math.isfinite(condition + unit):
-        condition = unit = 0.0
+    if not math.isfinite(condition + unit + worst + mean + rms):
+        condition = unit = worst = mean = rms = 0.0
     return Floor(condition=max(condition, 0.0), scale=unit, errors=(worst, mean, rms))
 
 

@@ -59,15 +59,19 @@ def halfway() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     os.close(theirs)
 
 
-def test_what_waits_for_a_maker_that_was_killed_is_ended(
-    halfway: tuple[subprocess.Popen[bytes], int],
-) -> None:
+@pytest.fixture
+def orphan(halfway: tuple[subprocess.Popen[bytes], int]) -> int:
+    """The inner process of one whose outer process was killed."""
     outer, inner = halfway
     outer.kill()
     outer.wait()
     assert running(inner)
-    assert inner in end_orphans(find_bwrap())
-    until_gone(inner)
+    return inner
+
+
+def test_what_waits_for_a_maker_that_was_killed_is_ended(orphan: int) -> None:
+    assert orphan in end_orphans(find_bwrap())
+    until_gone(orphan)
 
 
 def test_what_is_being_made_is_left_alone(
@@ -78,11 +82,6 @@ def test_what_is_being_made_is_left_alone(
     assert running(inner)
 
 
-def test_another_bwrap_is_somebody_elses(
-    halfway: tuple[subprocess.Popen[bytes], int],
-) -> None:
-    outer, inner = halfway
-    outer.kill()
-    outer.wait()
+def test_another_bwrap_is_somebody_elses(orphan: int) -> None:
     assert end_orphans("/bin/true") == []
-    assert running(inner)
+    assert running(orphan)
