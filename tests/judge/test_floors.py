@@ -177,8 +177,9 @@ def test_the_more_it_varies_the_less_is_promised(case: str) -> None:
 
 def test_a_truth_without_numbers_promises_nothing() -> None:
     odd = truth_of(FUNCTIONS["scale"], torch.full((64, 64), math.nan))
-    promise = floor_of(odd, U)
-    assert (promise.condition, promise.scale) == (0.0, 0.0)
+    half = replace(truth_of(FUNCTIONS["scale"], given(9)), honest=(1.0, math.nan, 1.0))
+    for truth in (odd, half):
+        assert floor_of(truth, U) == Floor(condition=0.0, scale=0.0)
 
 
 # --- in a certificate ----------------------------------------------------------------------
