@@ -1,6 +1,7 @@
 """The database: SQLite in WAL mode by default, PostgreSQL by URL."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -153,12 +154,26 @@ def _prepare_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> Non
     connection.isolation_level = None
     for pragma in (
         "busy_timeout = 10000",
-        "journal_mode = WAL",
         "foreign_keys = ON",
         # A commit that was answered with 201 must survive a power cut.
         "synchronous = FULL",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+    # Of two who give a new file its log at once SQLite refuses one, whatever its timeout.
+    with _alone_with(connection):
+        connection.execute("PRAGMA journal_mode = WAL").close()
+
+
+@contextmanager
+def _alone_with(connection: SqliteConnection) -> Iterator[None]:
+    """Let no other process be in such a block for a database in the same folder."""
+    ((_, _, path),) = connection.execute("PRAGMA database_list")
+    folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _begin_sqlite(connection: Connection) -> None:
