@@ -122,11 +122,8 @@ class Track:
 
     def is_right(self, outputs: Arrays, values: Arrays) -> bool:
         """Whether outputs are surely as near the reference's as they have to be."""
-        return all(self.quick[n].is_right(outputs[n], values[n]) for n in outputs)
-
-    def knows(self, outputs: Iterable[str]) -> bool:
-        """Whether the reference's values are enough to judge these outputs by."""
-        return all(name in self.quick for name in outputs)
+        quick = self.quick
+        return all(n in quick and quick[n].is_right(outputs[n], values[n]) for n in outputs)
 
     def rely_on(self, floors: Mapping[str, Floor], problem: Problem) -> None:
         """Take from a certificate what a quick comparison of any call needs."""
