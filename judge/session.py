@@ -204,10 +204,14 @@ class Session:
         if track.spent_s > effort.budget_s and rounds >= max(3, effort.min_rounds // 3):
             return True
         # Width, never significance: stopping on a lucky ratio would reward luck.
-        narrow = rounds >= effort.min_rounds and rounds % 5 == 0
-        return rounds >= effort.max_rounds or (
-            narrow and track.half_width(self._rng) <= effort.half_width
-        )
+        if rounds < effort.max_rounds:
+            enough, often = effort.half_width, 5
+        else:
+            enough, often = effort.wide, 30
+        if rounds >= effort.max_rounds * effort.patience:
+            return True
+        looks = rounds >= effort.min_rounds and rounds % often == 0
+        return looks and track.half_width(self._rng) <= enough
 
     def _single(self, track: Track) -> None:
         inputs = track.inputs.fresh(track.calls)
