@@ -15,6 +15,7 @@ class Effort:
         min_rounds, max_rounds: of a timed workload.
         half_width: stop when half the interval of the log speed-up is below this.
         wide, patience: go on to so many times `max_rounds` while it is above this.
+        processes: fewest before `max_rounds`: an interval of fewer says too little.
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
         life: at least and at most how many rounds of each workload one process serves.
         oracle_share: least and most share of timed rounds checked against the oracle, beyond the
@@ -30,6 +31,7 @@ class Effort:
     half_width: float = 0.004
     wide: float = 0.015
     patience: int = 1
+    processes: int = 1
     budget_s: float = 4.0
     life: tuple[int, int] = (30, 60)
     oracle_share: tuple[float, float] = (0.005, 0.03)
@@ -39,6 +41,6 @@ class Effort:
 
 USUAL: Mapping[Mode, Effort] = {
     Mode.TEST: Effort(checks=2, min_rounds=5, max_rounds=5, budget_s=2.0),
-    Mode.BENCHMARK: Effort(patience=3),
-    Mode.RANKED: Effort(patience=3),
+    Mode.BENCHMARK: Effort(patience=3, processes=3),
+    Mode.RANKED: Effort(patience=3, processes=3),
 }

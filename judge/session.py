@@ -204,14 +204,13 @@ class Session:
         if track.spent_s > effort.budget_s and rounds >= max(3, effort.min_rounds // 3):
             return True
         # Width, never significance: stopping on a lucky ratio would reward luck.
+        ripe, often, narrow = True, 30, effort.wide
         if rounds < effort.max_rounds:
-            enough, often = effort.half_width, 5
-        else:
-            enough, often = effort.wide, 30
-        if rounds >= effort.max_rounds * effort.patience:
-            return True
-        looks = rounds >= effort.min_rounds and rounds % often == 0
-        return looks and track.half_width(self._rng) <= enough
+            ripe = rounds >= effort.min_rounds and len(track.starts) >= effort.processes
+            often, narrow = 5, effort.half_width
+        return rounds >= effort.max_rounds * effort.patience or (
+            ripe and rounds % often == 0 and track.half_width(self._rng) <= narrow
+        )
 
     def _single(self, track: Track) -> None:
         inputs = track.inputs.fresh(track.calls)

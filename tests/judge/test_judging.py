@@ -295,6 +295,28 @@ def test_rounds_end_when_the_interval_is_narrow_or_at_the_cap(judged: Judge) -> 
     assert rounds(0.0) == {15}
 
 
+@pytest.mark.parametrize(("wide", "rounds"), [(1e9, 30), (0.0, 60)])
+def test_rounds_go_on_while_the_interval_is_wide(judged: Judge, wide: float, rounds: int) -> None:
+    effort = Effort(
+        checks=1, min_rounds=5, max_rounds=30, half_width=0.0, wide=wide, patience=2, budget_s=60
+    )
+    result = judged(HONEST, options=JudgingOptions(effort=dict.fromkeys(Mode, effort)))
+    assert {r.calls for r in result.runs if r.timed} == {rounds}
+
+
+@pytest.mark.parametrize(("processes", "rounds"), [(1, 5), (3, 10)])
+def test_rounds_go_on_until_several_processes_were_measured(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch, processes: int, rounds: int
+) -> None:
+    monkeypatch.setattr(session, "_CHEAP_S", 60.0)
+    effort = Effort(
+        checks=1, min_rounds=5, max_rounds=30, half_width=1e9, budget_s=60, life=(4, 4),
+        processes=processes,
+    )  # fmt: skip
+    result = judged(HONEST, options=JudgingOptions(effort=dict.fromkeys(Mode, effort)))
+    assert {r.calls for r in result.runs if r.timed} == {rounds}
+
+
 def test_the_judges_own_cores_are_given_back(judged: Judge) -> None:
     def scheduling() -> tuple[set[int], int]:
         return os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
