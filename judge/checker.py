@@ -48,6 +48,9 @@ _EVERY = 8
 _SMALLEST = 1e-10
 """RMS of outputs below which squares of errors that count may be nothing at single precision."""
 
+_LEAST = 1e-140
+"""The same at double precision: the whole truth is asked for."""
+
 
 def check(output: str, got: Array, truth: Truth, tolerance: PerOutput) -> ErrorReport | None:
     """Compare an output with the truth; None if it is right.
@@ -260,7 +263,7 @@ class QuickCheck:
             if self.floor is None:
                 return self._near(got, value, self.rule.element)
             size = root_mean_square(value)
-            if not math.isfinite(size):
+            if not _LEAST < size < math.inf:
                 return False
             floor = self.floor.condition * size
             # At first as much as they can be, in a unit smaller still: less work, mostly enough.
@@ -285,7 +288,7 @@ class QuickCheck:
         if not double and not (math.isfinite(rms + error_rms) and rms > _SMALLEST):
             rms, error_rms, errors = _compared(got, other, np.float64)
         # Where an output is not finite the oracle is asked.
-        if not math.isfinite(rms + error_rms) or not error_rms <= self.rms * rms:
+        if not math.isfinite(rms + error_rms) or not error_rms <= self.rms * rms or rms < _LEAST:
             return False
         # Nearly everywhere the part of the tolerance that is the same everywhere is wide enough.
         everywhere = slack * self.condition * rms

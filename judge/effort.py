@@ -15,7 +15,8 @@ class Effort:
         min_rounds, max_rounds: of a timed workload.
         half_width: stop when half the interval of the log speed-up is below this.
         wide, patience: go on to so many times `max_rounds` while it is above this.
-        processes: fewest before `max_rounds`: an interval of fewer says too little.
+        processes: to be measured before `max_rounds`: an interval of fewer says too little. (One
+            that takes long to start is never changed, and measured for all of those.)
         budget_s: stop after so much time on one workload (never below `min_rounds // 3` rounds).
         life: at least and at most how many rounds of each workload one process serves.
         oracle_share: least and most share of timed rounds checked against the oracle, beyond the

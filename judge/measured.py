@@ -100,16 +100,13 @@ class Formula(Wire):
 
     Attributes:
         version: changes whenever the same samples would give another score.
-        kept: share of the lowest samples whose mean stands for a side; of at least `few`, unless
-            that is more than the share `few_kept`.
+        kept: share of the lowest samples whose mean stands for a side.
         least_share: of a measured time, at least so much is never taken for overhead.
     """
 
     kind: Literal["speedup"] = "speedup"
     version: int = 1
     kept: float
-    few: int = 0
-    few_kept: float = 0.0
     resamples: int
     confidence: float
     least_share: float

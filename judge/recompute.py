@@ -6,6 +6,7 @@ one record, `opjudge admin recompute` on everything a service has stored.
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,11 +47,19 @@ def disagreements(result: JudgementResult) -> Iterator[str]:
         return
     if overhead.samples_ns or overhead.low_ns:
         yield from _differs("the overhead", overhead.low_ns, _low(overhead.samples_ns))
-    for run in result.runs:
-        if withheld(run) or not run.timed:
-            continue
+    here = [run for run in result.runs if run.timed and not withheld(run)]
+    for run in here:
+        if not _in_order(run):
+            yield f"{run.workload}: processes cannot have begun at rounds {run.starts}"
+            return
+    for run in here:
         yield from _run(run, overhead.low_ns)
     yield from _score(result, formula, overhead.low_ns)
+
+
+def _in_order(run: Run) -> bool:
+    starts = (*(run.starts or (0,)), max(len(run.candidate_samples_ns), 1))
+    return starts[0] == 0 and all(one < next_one for one, next_one in pairwise(starts))
 
 
 def withheld(run: Run) -> bool:

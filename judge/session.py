@@ -206,7 +206,7 @@ class Session:
         # Width, never significance: stopping on a lucky ratio would reward luck.
         ripe, often, narrow = True, 30, effort.wide
         if rounds < effort.max_rounds:
-            ripe = rounds >= effort.min_rounds and len(track.starts) >= effort.processes
+            ripe = rounds >= effort.min_rounds and len(track.processes) >= effort.processes
             often, narrow = 5, effort.half_width
         return rounds >= effort.max_rounds * effort.patience or (
             ripe and rounds % often == 0 and track.half_width(self._rng) <= narrow
@@ -239,7 +239,7 @@ class Session:
     def _quickly_right(self, track: Track, inputs: Arrays, mine: Arrays, theirs: Arrays) -> bool:
         """Whether the whole truth need not be asked for: five times the work of the value alone.
 
-        The first outputs of a workload are always held against the reference's.
+        The candidate's first outputs of a workload are always held against the reference's.
         """
         if not track.agree(mine, theirs):
             return False
@@ -392,7 +392,7 @@ class Session:
     def _extent(self) -> tuple[int, int]:
         done = total = 0
         for track in self._tracks:
-            wanted = self._effort.checks if track.baseline is None else self._effort.min_rounds
+            wanted = self._effort.checks if track.baseline is None else self._effort.max_rounds
             done += wanted if track.done else min(track.calls, wanted)
             total += wanted
         return done, total

@@ -1,15 +1,13 @@
 """From paired samples to a speed-up with an interval.
 
 Interference only ever adds time, so each side is summarised by its low mean: the mean of its lowest
-tenth, of all its processes together. The rounds are interleaved and the bootstrap resamples whole
-processes and rounds, so what slows the machine down for a while slows both sides alike.
-
-Of 80 judgings of one submission whose pace memory sets, 63 were in a quiet while and the rest
-beside somebody else's work on the same memory. The score's coefficient of variation was (all, and
-quiet) 0.5 and 0.3 % with the lowest tenth, 0.6 and 0.3 with the lowest quarter, 0.8 and 0.3 with
-the half, 1.3 and 0.4 with medians; with the mean of every process's own low mean 0.6, 0.7 and 0.9
-in all for a tenth, a quarter and the half. What a machine does for minutes on end no summary of a
-judging takes out: `python -m tests.bench estimators`.
+quarter. The rounds are interleaved and the bootstrap resamples whole rounds, so what slows the
+machine down for a while slows both sides alike. Over sets of 12 to 16 judgings of one submission on
+the development machine the score's coefficient of variation was, quiet: 0.8-0.9 % with the mean of
+the lowest quarter or half, 0.9-1.0 % of the lowest three quarters, 1.2-1.3 % of all; with two busy
+neighbours 1.0, 1.1, 2.0 and 9.9 %; 10th percentile, median and minimum were never better than the
+lowest quarter by more than 0.05 %. (All that before `Arena.warm`.) What a machine does for minutes
+on end no summary of a judging takes out: `python -m tests.bench estimators`.
 """
 
 from collections.abc import Sequence
@@ -19,13 +17,7 @@ import numpy.typing as npt
 
 from judge.wire import Interval
 
-KEPT = 0.1
-"""Share of the samples that the low mean is of, but at least `FEW` of them."""
-
-FEW = 10
-FEW_KEPT = 0.25
-"""Unless that is more than this share: the lowest of a handful are too much left to luck."""
-
+KEPT = 0.25
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -36,9 +28,8 @@ Samples = npt.NDArray[np.float64]
 
 
 def low_mean(samples: Samples) -> Samples:
-    """Mean of the lowest along the last axis: what each side is summarised by."""
-    count = samples.shape[-1]
-    kept = max(1, int(max(count * KEPT, min(count * FEW_KEPT, FEW))))
+    """Mean of the lowest quarter along the last axis: what each side is summarised by."""
+    kept = max(1, int(samples.shape[-1] * KEPT))
     lowest = np.partition(samples, kept - 1, axis=-1)[..., :kept]
     return np.asarray(lowest.mean(axis=-1))
 
@@ -58,38 +49,43 @@ def log_ratios(
 ) -> Samples:
     """Bootstrap distribution of ln(baseline / candidate); the first element is the estimate.
 
-    What a process happened to get moves all its times alike, so whole processes are resampled, and
-    rounds within each of them.
+    The mean over the processes that served the rounds, each weighted by its rounds. What a process
+    happened to get moves all its times alike, so whole processes are resampled, and within each of
+    them rounds.
 
     Args:
         candidate_ns, baseline_ns: raw samples, paired by position, shape (rounds,).
         overhead_ns: cost of a null call through the same path, subtracted from both.
         starts: positions at which the processes changed, 0 first.
     """
-    picks = _resampled(len(candidate_ns), starts, rng)
+    ends = (*starts[1:], len(candidate_ns))
+    parts = [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+    each = np.stack(
+        [_of_one_process(candidate_ns[p], baseline_ns[p], overhead_ns, rng) for p in parts]
+    )
+    count = len(parts)
+    if count == 1:
+        return np.asarray(each[0])
+    weights = np.asarray([p.stop - p.start for p in parts], np.float64)
+    chosen = rng.integers(0, count, (RESAMPLES, count))
+    draws = each[chosen, rng.integers(0, RESAMPLES, (RESAMPLES, count))]
+    means = np.average(draws, axis=1, weights=weights[chosen])
+    estimate = np.average(each[:, 0], weights=weights)
+    # A resample of few is closer to their mean than another few would be: n - 1 for n.
+    means = estimate + (means - means.mean()) * np.sqrt(count / (count - 1))
+    means[0] = estimate
+    return np.asarray(means)
+
+
+def _of_one_process(
+    candidate_ns: Samples, baseline_ns: Samples, overhead_ns: float, rng: np.random.Generator
+) -> Samples:
+    rounds = len(candidate_ns)
+    picks = rng.integers(0, rounds, (RESAMPLES, rounds))
+    picks[0] = np.arange(rounds)
     candidate = latency(candidate_ns[picks], overhead_ns)
     baseline = latency(baseline_ns[picks], overhead_ns)
-    draws = np.log(baseline / candidate)
-    if (count := len(starts)) > 1:
-        # A resample of few is closer to their mean than another few would be: n - 1 for n.
-        estimate = draws[0]
-        draws = estimate + (draws - draws.mean()) * np.sqrt(count / (count - 1))
-        draws[0] = estimate
-    return np.asarray(draws)
-
-
-def _resampled(
-    rounds: int, starts: Sequence[int], rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
-    """Positions of samples, shape (RESAMPLES, rounds); in the first row each once."""
-    first = np.asarray(starts)
-    lengths = np.diff(first, append=rounds)
-    chosen = rng.integers(0, len(first), (RESAMPLES, len(first)))
-    # In the place of each process as many rounds as it had, of the one that was drawn for it.
-    drawn = np.repeat(chosen, lengths, axis=1)
-    picks = first[drawn] + (rng.random((RESAMPLES, rounds)) * lengths[drawn]).astype(np.intp)
-    picks[0] = np.arange(rounds)
-    return picks
+    return np.asarray(np.log(baseline / candidate))
 
 
 def control(baseline_ns: Samples, overhead_ns: float) -> Interval | None:

@@ -160,8 +160,9 @@ def _prepare_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> Non
     ):
         connection.execute(f"PRAGMA {pragma}").close()
     # Of two who give a new file its log at once SQLite refuses one, whatever its timeout.
-    with _alone_with(connection):
-        connection.execute("PRAGMA journal_mode = WAL").close()
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        with _alone_with(connection):
+            connection.execute("PRAGMA journal_mode = WAL").close()
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Networks between the parts of an installation, to be cut and put right again."""
 
 import asyncio
+import contextlib
+import functools
+import ipaddress
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -88,7 +90,7 @@ class Link:
     arrive once the cable is back.
 
     Args:
-        number: of the namespace, below 64 within this process.
+        number: of the link, below 8, within this process.
 
     Attributes:
         host: this machine's address at its end of the cable.
@@ -104,42 +106,53 @@ class Link:
         )
         self.holder = self._process.pid
         namespace = f"/proc/{self.holder}/ns/net"
-        until(lambda: _inode(namespace) != _inode("/proc/self/ns/net"), "a network namespace")
         self.inside = ["nsenter", f"--net={namespace}", "--"]
         self._end = f"opj{number}-{parent}"
-        # A range for measuring networks (RFC 2544), which nobody is reached by.
-        self.host, theirs = (f"198.18.{parent % 256}.{4 * number + i}" for i in (1, 2))
+        # Out of a range for measuring networks (RFC 2544), which nobody is reached by.
+        nets = ipaddress.ip_network("198.18.0.0/15")
+        first = nets[4 * ((8 * parent + number) % (nets.num_addresses // 4))]
+        self.host = str(first + 1)
+        try:
+            until(lambda: _inode(namespace) != _inode("/proc/self/ns/net"), "a namespace")
+            self._lay_cable(str(first + 2))
+        except BaseException:
+            self.close()
+            raise
+
+    def _lay_cable(self, theirs: str) -> None:
         _ip("link", "add", self._end, "type", "veth", "peer", "eth0", "netns", str(self.holder))
         _ip("addr", "add", f"{self.host}/30", "dev", self._end)
         _ip("link", "set", self._end, "up")
-        for words in (
-            ("addr", "add", f"{theirs}/30", "dev", "eth0"),
-            ("link", "set", "eth0", "up"),
-        ):
-            _ip(*words, inside=self.inside)
+        _ip("addr", "add", f"{theirs}/30", "dev", "eth0", inside=self.inside)
         _ip("link", "set", "lo", "up", inside=self.inside)
+        self.heal()
 
     @staticmethod
+    @functools.cache
     def possible() -> bool:
         """Whether such can be made here: by root, with iproute2, and where a container may."""
-        if os.geteuid() != 0 or shutil.which("ip") is None:
+        try:
+            Link(7).close()
+        except (OSError, AssertionError, subprocess.CalledProcessError):
             return False
-        return subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
+        return True
 
     def pull(self) -> None:
         """From now on nothing gets through."""
-        _ip("link", "set", self._end, "down")
+        _ip("link", "set", "eth0", "down", inside=self.inside)
 
     def heal(self) -> None:
-        _ip("link", "set", self._end, "up")
+        _ip("link", "set", "eth0", "up", inside=self.inside)
 
     def close(self) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError, OSError):
+            _ip("link", "del", self._end)
         self._process.kill()
         self._process.wait()
 
 
 def _ip(*words: str, inside: list[str] | None = None) -> None:
-    subprocess.run([*(inside or []), "ip", *words], check=True)
+    subprocess.run([*(inside or []), "ip", *words], check=True, capture_output=True)
 
 
 def _inode(path: str) -> int:

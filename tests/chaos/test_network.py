@@ -1,7 +1,5 @@
 """A cut network lets nothing through, or the storm's faults are none."""
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,11 +15,10 @@ def reaches(link: Link, port: int) -> bool:
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
-if os.geteuid() == 0:
+if Link.possible():
 
     def test_nothing_gets_through_a_pulled_cable() -> None:
-        assert shutil.which("ip"), "iproute2 is not installed"
-        link = Link(63)
+        link = Link(6)
         try:
             with socket.create_server((link.host, 0)) as server:
                 port = server.getsockname()[1]

@@ -143,6 +143,18 @@ def test_whatever_is_not_finite_is_left_to_the_whole_truth(bad: float) -> None:
     assert not quick.is_right(odd, odd)
 
 
+def test_outputs_whose_squares_are_nothing_are_left_to_the_whole_truth() -> None:
+    seen = Floor(condition=1e-16, scale=1e-16, errors=(1, 1, 1))
+    quick = QuickCheck.promised(seen, 2.0**-53, TOLERANCE)
+    value = np.full(5000, 1e-155)
+    wrong = value.copy()
+    wrong[7] += 1e-163
+    assert not quick.is_right(wrong, value)
+    assert not quick.agrees(wrong, value)
+    assert not quick.is_right(wrong * 1e120, value * 1e120)
+    assert quick.is_right(value * 1e120, value * 1e120)
+
+
 def test_values_too_large_to_be_squared_are_left_to_the_whole_truth() -> None:
     """Their RMS is infinite, and beside it any error would be nothing."""
     quick = QuickCheck.promised(Floor(condition=1.0, scale=1.0, errors=(9, 9, 9)), U, TOLERANCE)

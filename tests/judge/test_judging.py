@@ -304,7 +304,7 @@ def test_rounds_go_on_while_the_interval_is_wide(judged: Judge, wide: float, rou
     assert {r.calls for r in result.runs if r.timed} == {rounds}
 
 
-@pytest.mark.parametrize(("processes", "rounds"), [(1, 5), (3, 10)])
+@pytest.mark.parametrize(("processes", "rounds"), [(1, 5), (3, 15)])
 def test_rounds_go_on_until_several_processes_were_measured(
     judged: Judge, monkeypatch: pytest.MonkeyPatch, processes: int, rounds: int
 ) -> None:

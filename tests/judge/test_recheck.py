@@ -99,13 +99,23 @@ def _failed_run(record: Any) -> None:
     record["result"]["runs"][0]["verdict"] = "WA"
 
 
+def _impossible_processes(record: Any) -> None:
+    record["result"]["runs"][0]["starts"] = [5, 3]
+
+
+def _process_after_the_end(record: Any) -> None:
+    rounds = len(record["result"]["runs"][0]["candidate_samples_ns"])
+    record["result"]["runs"][0]["starts"] = [0, rounds]
+
+
 def _no_formula(record: Any) -> None:
     record["result"]["formula"] = None
 
 
 FIGURES: tuple[Change, ...] = (
     _sample, _one_sample, _score, _interval, _speedup, _latency, _overhead, _weight, _clamp,
-    _old_formula, _dropped_round, _failed_run, _no_formula,
+    _old_formula, _dropped_round, _failed_run, _no_formula, _impossible_processes,
+    _process_after_the_end,
 )  # fmt: skip
 
 
