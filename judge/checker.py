@@ -263,22 +263,9 @@ class QuickCheck:
             if self.floor is None:
                 return self._near(got, value, self.rule.element)
             size = root_mean_square(value)
-            if not _LEAST < size < math.inf:
-                return False
-            floor = self.floor.condition * size
-            # At first as much as they can be, in a unit smaller still: less work, mostly enough.
-            _, rms, errors = _compared(got, value, np.float64)
-            most = np.array((errors.max(), rms, rms)) / floor
-            return self._passes(most, got.size) or self._passes(
-                np.array(_sizes(got, value, self.u, floor)), got.size
-            )
-
-    def _passes(self, sizes: Array, count: int) -> bool:
-        if self.rule is None or self.floor is None:
-            raise ValueError("there is no certificate to go by")
-        worst, mean, rms = map(float, sizes)
-        margins = oracle_margins((worst, mean, rms), self.floor.errors, count, self.rule)
-        return all(margin <= 1 for margin in margins.values())
+            sizes = _sizes(got, value, self.u, self.floor.condition * size)
+            margins = oracle_margins(sizes, self.floor.errors, got.size, self.rule)
+        return math.isfinite(size) and all(margin <= 1 for margin in margins.values())
 
     def _near(self, got: Array, other: Array, slack: float) -> bool:
         # Half precision goes to double because numpy takes twice as long to make it single.

@@ -27,7 +27,7 @@ that out within a process.
 """
 
 FEW_ROUNDS = 10
-"""A process that served fewer says too little of its own: they count with the one before."""
+"""Fewer than these say too little of a process: they count with those of the one before."""
 
 Arrays = dict[str, Array]
 
